@@ -1,0 +1,1 @@
+"""What should exist: specs, where they come from, and the snapshot that they make."""

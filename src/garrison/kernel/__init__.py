@@ -1,0 +1,1 @@
+"""Ground floor: errors, time, ids, paths and settings. Knows nothing of MCP."""

@@ -1,0 +1,80 @@
+"""The home: the one folder that holds all of a fleet's state. Nothing is written elsewhere."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Home:
+    """Names the files under one root; creating and filling them is their owners' work."""
+
+    root: Path
+
+    @property
+    def admin_key(self) -> Path:
+        """The bare admin API key, mode 0600."""
+        return self.root / "admin.key"
+
+    @property
+    def keys(self) -> Path:
+        """SQLite: hashed API keys."""
+        return self.root / "keys.sqlite"
+
+    @property
+    def ledger(self) -> Path:
+        """SQLite: the append-only ledger."""
+        return self.root / "ledger.sqlite"
+
+    @property
+    def secrets(self) -> Path:
+        """Encrypted secrets, by name."""
+        return self.root / "secrets.json"
+
+    @property
+    def secrets_key(self) -> Path:
+        """The key that encrypts `secrets`, mode 0600."""
+        return self.root / "secrets.key"
+
+    @property
+    def session_key(self) -> Path:
+        """The key that seals session ids, mode 0600."""
+        return self.root / "session.key"
+
+    @property
+    def logs(self) -> Path:
+        """One folder of logs: `garrison.log` and `servers/NAME.log`."""
+        return self.root / "logs"
+
+    @property
+    def run(self) -> Path:
+        """What runs now: pids, the address, the guardian's notes. Worthless after a reboot."""
+        return self.root / "run"
+
+    @property
+    def revisions(self) -> Path:
+        """Configurations that were brought up, newest last; what `--rollback` goes back to."""
+        return self.root / "revisions"
+
+    def create(self) -> None:
+        """Make the root and its folders, readable by their owner only."""
+        for folder in (self.root, self.logs, self.logs / "servers", self.run, self.revisions):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.root.chmod(0o700)
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Replace `path` by `data` in one step, mode 0600, durable before it returns."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:  # mkstemp makes 0600
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,31 @@
+"""Identifiers and randomness, injected so that tests can repeat them."""
+
+from __future__ import annotations
+
+import secrets
+from itertools import count
+from typing import Protocol
+
+
+class Ids(Protocol):
+    def new(self) -> str:
+        """A short identifier that no one else has (letters and digits)."""
+        ...
+
+
+class RandomIds:
+    """96 random bits as 24 hexadecimal digits."""
+
+    def new(self) -> str:
+        return secrets.token_hex(12)
+
+
+class CountedIds:
+    """`id1`, `id2`, …; for tests."""
+
+    def __init__(self, prefix: str = "id") -> None:
+        self._prefix = prefix
+        self._count = count(1)
+
+    def new(self) -> str:
+        return f"{self._prefix}{next(self._count)}"
