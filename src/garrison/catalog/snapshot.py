@@ -20,5 +20,5 @@ class Snapshot:
     @property
     def version(self) -> str:
         """The content's address: 16 hexadecimal digits of SHA-256 over the specs."""
-        content = [[self.servers[name] for name in sorted(self.servers)], [self.roles[name] for name in sorted(self.roles)]]
-        return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()[:16]
+        content = [self.servers, self.roles]
+        return hashlib.sha256(msgspec.json.encode(content, order="sorted", enc_hook=dict)).hexdigest()[:16]

@@ -42,7 +42,7 @@ class ServerSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GrantSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """Allows, on the servers that `servers` matches, the tools, prompts and resource URIs that their patterns match (shell-style)."""
+    """Allows the tools, prompts and resource URIs that match, on the servers that match (shell-style patterns)."""
 
     servers: tuple[str, ...] = ("*",)
     tools: tuple[str, ...] = ()
