@@ -1,0 +1,314 @@
+"""One live connection to an MCP server: handshake, requests in flight, messages that the server sends by itself.
+
+Nothing here waits per request: `request` writes and returns; the `Reply` is called when something comes back.
+A transport below carries the bytes; it reports through `received`, `failed` and `lost`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import msgspec
+from msgspec import UNSET, Raw
+
+from garrison.kernel.errors import GarrisonError, Invalid, TimedOut, Unavailable
+from garrison.protocol import codes, methods
+from garrison.protocol.handshake import ServerInfo, handshake_timeout, modern_meta, negotiate
+from garrison.protocol.headers import encode_value
+from garrison.protocol.messages import (
+    EMPTY,
+    Id,
+    Message,
+    Params,
+    RpcError,
+    decode_any,
+    decode_error,
+    decode_message,
+    encode,
+    error_frame,
+    notification_frame,
+    params_of,
+    raw,
+    request_frame,
+    result_frame,
+    text,
+)
+
+
+class Reply(Protocol):
+    """What comes back for one request: any number of messages, then exactly one of the three ends."""
+
+    def message(self, message: Message) -> None:
+        """A notification that belongs to the request (progress, log)."""
+
+    def result(self, result: Raw) -> None: ...
+
+    def error(self, error: RpcError) -> None:
+        """The server answered with a JSON-RPC error."""
+
+    def failed(self, error: GarrisonError) -> None:
+        """No answer will come; the outcome may be unknown."""
+
+
+class Transport(Protocol):
+    """Carries frames to one server and calls the connection's `received`, `failed` and `lost`."""
+
+    def bind(self, connection: Connection) -> None: ...
+
+    def send(self, frame: bytes, request_id: int | None, headers: Mapping[str, str]) -> None:
+        """Write one frame; `request_id` names the request that answers belong to, None where none is owed."""
+
+    def abandon(self, request_id: int) -> None:
+        """The answer to this request is no longer wanted."""
+
+    def settled(self, info: ServerInfo) -> None:
+        """The handshake is over; `info` says with what."""
+
+    async def close(self) -> None: ...
+
+
+class Refused(Invalid):
+    """The server answered with a JSON-RPC error, kept in `error`."""
+
+    def __init__(self, label: str, error: RpcError) -> None:
+        super().__init__("server.refused", f"server {label} answered with error {error.code}: {error.message[:300]}")
+        self.error = error
+
+
+class Connection:
+    """`client` is our `clientInfo`; `label` names the server in errors; `legacy_only` leaves the era probe out."""
+
+    def __init__(self, transport: Transport, client: dict[str, Any], *, label: str, legacy_only: bool = False) -> None:
+        self.info = ServerInfo(era="legacy", version="")
+        self.label = label
+        self._transport = transport
+        self._client = client
+        self._legacy_only = legacy_only
+        self._pending: dict[int, Reply] = {}
+        self._last_id = 0
+        self._closed: str | None = None
+        self._on_closed: list[Callable[[str], None]] = []
+        self._on_message: list[Callable[[Message], None]] = []
+        transport.bind(self)
+
+    # ── requests ──
+
+    @property
+    def in_flight(self) -> int:
+        """Requests without an answer."""
+        return len(self._pending)
+
+    def reserve(self) -> int:
+        """The next request's id, for callers that write it into the parameters (it is the progress token too)."""
+        self._last_id += 1
+        return self._last_id
+
+    def request(
+        self,
+        request_id: int,
+        method: str,
+        params: Params | None,
+        reply: Reply,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Send a request under a reserved id. `headers` replace those that the revision wants by default."""
+        if self._closed is not None:
+            reply.failed(self._never_sent(self._closed))
+            return
+        self._pending[request_id] = reply
+        frame = request_frame(request_id, method, params)
+        self._transport.send(frame, request_id, self.headers(method, params) if headers is None else headers)
+
+    def cancel(self, request_id: int, reason: str = "cancelled") -> None:
+        """Stop waiting and tell the server; nothing more is reported for this request."""
+        if self._pending.pop(request_id, None) is None:
+            return
+        if self.info.era == "legacy":
+            self.notify(methods.CANCELLED, {"requestId": raw(request_id), "reason": raw(reason)})
+        self._transport.abandon(request_id)
+
+    def notify(self, method: str, params: Params | None = None) -> None:
+        if self._closed is None:
+            self._transport.send(notification_frame(method, params), None, self.headers(method, params))
+
+    async def ask(self, method: str, params: Mapping[str, Any] | None = None, timeout_s: float = 30.0) -> Raw:
+        """A request of our own, awaited. Raises the typed error; a JSON-RPC error raises `Refused`."""
+        own = {key: raw(value) for key, value in (params or {}).items()}
+        if self.info.era == "modern":
+            own["_meta"] = raw(modern_meta(self.info.version, self._client))
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self.ask_raw(method, own, self.headers(method, own))
+        except TimeoutError:
+            message = f"server {self.label} did not answer {method} within {timeout_s:g} s"
+            raise TimedOut("server.timeout", message, "see its log; raise its timeout if it is only slow") from None
+
+    async def ask_raw(self, method: str, params: Mapping[str, Raw], headers: Mapping[str, str]) -> Raw:
+        """A request with exactly these parameters and headers, awaited; leaving early cancels it."""
+        answer: asyncio.Future[Raw] = asyncio.get_running_loop().create_future()
+        request_id = self.reserve()
+        self.request(request_id, method, dict(params), _Awaited(answer, self.label), headers)
+        try:
+            return await answer
+        finally:
+            self._pending.pop(request_id, None)
+            self._transport.abandon(request_id)
+
+    def headers(self, method: str, params: Params | None) -> Mapping[str, str]:
+        """HTTP headers that the revision wants with a message; transports without headers ignore them."""
+        if self.info.era == "legacy":
+            return {"mcp-protocol-version": self.info.version} if self.info.version else {}
+        found = {"mcp-protocol-version": self.info.version, "mcp-method": method}
+        key = methods.NAME_PARAM.get(method)
+        if key and params:
+            found["mcp-name"] = encode_value(text(params, key))
+        return found
+
+    # ── life ──
+
+    async def open(self, timeout_s: float) -> None:
+        """Find out the server's era and shake hands. Raises a typed error when that fails in time."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                self.info = await negotiate(self, self._client, legacy_only=self._legacy_only)
+        except TimeoutError:
+            raise handshake_timeout(self.label, timeout_s) from None
+        self._transport.settled(self.info)
+        if self.info.era == "legacy":
+            self.notify(methods.INITIALIZED)
+
+    async def ping(self, timeout_s: float) -> None:
+        """A sign of life on this connection, never a second handshake."""
+        await self.ask(methods.DISCOVER if self.info.era == "modern" else methods.PING, timeout_s=timeout_s)
+
+    async def close(self) -> None:
+        self.lost("closed")
+        await self._transport.close()
+
+    @property
+    def closed(self) -> str | None:
+        """Why the connection ended; None while it lives."""
+        return self._closed
+
+    def on_closed(self, callback: Callable[[str], None]) -> None:
+        """Call back once when the connection ends; at once when it has ended."""
+        if self._closed is not None:
+            callback(self._closed)
+        else:
+            self._on_closed.append(callback)
+
+    def on_message(self, callback: Callable[[Message], None]) -> None:
+        """Call back for each notification that belongs to no request."""
+        self._on_message.append(callback)
+
+    # ── called by the transport ──
+
+    def received(self, data: bytes, request_id: int | None) -> None:
+        """One message from the server; `request_id` is the request on whose stream it came, if there is one.
+
+        Raises `msgspec.DecodeError` when it is not JSON-RPC.
+        """
+        message = decode_message(data)
+        if message.method is UNSET:
+            self._response(message, request_id)
+        elif message.id is UNSET or message.id is None:
+            self._notification(message, request_id)
+        else:
+            self._serve(message.id, message.method)
+
+    def failed(self, request_id: int, error: GarrisonError) -> None:
+        """This one request will get no answer."""
+        reply = self._pending.pop(request_id, None)
+        if reply is not None:
+            reply.failed(error)
+
+    def lost(self, reason: str) -> None:
+        """The connection is gone: every request in flight fails, exactly once."""
+        if self._closed is not None:
+            return
+        self._closed = reason
+        pending, self._pending = self._pending, {}
+        for reply in pending.values():
+            reply.failed(outcome_unknown(self.label, reason))
+        for callback in self._on_closed:
+            callback(reason)
+
+    def _response(self, message: Message, request_id: int | None) -> None:
+        own = message.id if isinstance(message.id, int) else request_id
+        reply = self._pending.pop(own, None) if own is not None else None
+        if reply is None:
+            return  # late: cancelled or timed out
+        if message.error is not UNSET:
+            reply.error(_error_of(message.error))
+        elif message.result is not UNSET:
+            reply.result(message.result)
+        else:
+            reply.failed(Unavailable("server.bad_response", f"server {self.label} sent a response without a result"))
+
+    def _notification(self, message: Message, request_id: int | None) -> None:
+        if request_id is None and message.method == methods.PROGRESS:
+            request_id = _progress_token(message)
+        reply = self._pending.get(request_id) if request_id is not None else None
+        if reply is not None:
+            reply.message(message)
+            return
+        for callback in self._on_message:
+            callback(message)
+
+    def _serve(self, message_id: Id, method: str) -> None:
+        """The server asks its client something. We declared no such capability, so only `ping` gets a result."""
+        own = encode(message_id)
+        if method == methods.PING:
+            self._transport.send(result_frame(own, EMPTY), None, self.headers(method, None))
+            return
+        error = RpcError(codes.METHOD_NOT_FOUND, f"{method[:100]} is not offered by this client")
+        self._transport.send(error_frame(own, error), None, self.headers(method, None))
+
+    def _never_sent(self, reason: str) -> GarrisonError:
+        message = f"server {self.label} is not connected ({reason})"
+        return Unavailable("server.gone", message, "try again in a moment")
+
+
+def outcome_unknown(label: str, reason: str) -> TimedOut:
+    """The failure of a request that had left when its connection broke."""
+    message = f"server {label} went away before it answered ({reason}); whether the call took effect is unknown"
+    return TimedOut("server.lost", message, "check what the call did before you repeat it")
+
+
+class _Awaited:
+    """A reply that fills a future."""
+
+    def __init__(self, answer: asyncio.Future[Raw], label: str) -> None:
+        self._answer = answer
+        self._label = label
+
+    def message(self, message: Message) -> None:
+        """Progress of our own requests interests nobody."""
+
+    def result(self, result: Raw) -> None:
+        if not self._answer.done():
+            self._answer.set_result(result.copy())
+
+    def error(self, error: RpcError) -> None:
+        self.failed(Refused(self._label, error))
+
+    def failed(self, error: GarrisonError) -> None:
+        if not self._answer.done():
+            self._answer.set_exception(error)
+
+
+def _error_of(data: Raw) -> RpcError:
+    try:
+        return decode_error(data)
+    except msgspec.MsgspecError:
+        return RpcError(codes.INTERNAL_ERROR, "the server's error object is malformed")
+
+
+def _progress_token(message: Message) -> int | None:
+    try:
+        token = decode_any(params_of(message).get("progressToken", raw(None)))
+    except msgspec.MsgspecError:
+        return None
+    return token if isinstance(token, int) else None

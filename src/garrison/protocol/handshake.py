@@ -1,0 +1,129 @@
+"""Finding out what a server speaks: `server/discover` first, `initialize` when that is not understood.
+
+Any answer that is not a modern one means that the server is of the legacy era, and so does silence (a server may
+simply not answer what it does not know). The evidence of a slow starter is judged as it comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import msgspec
+from msgspec import Raw
+
+from garrison.kernel.errors import Invalid, TimedOut, Unsupported
+from garrison.protocol import methods
+from garrison.protocol.messages import EMPTY, decode_any, raw
+from garrison.protocol.versions import LATEST_LEGACY, LATEST_MODERN, LEGACY_VERSIONS, MODERN_VERSIONS, Era
+
+PROBE_GRACE_S = 5.0
+"""How long `server/discover` stays unanswered before `initialize` is tried beside it."""
+
+
+class ServerInfo(msgspec.Struct, frozen=True):
+    """What a server said of itself in the handshake."""
+
+    era: Era
+    version: str
+    name: str = ""
+    server_version: str = ""
+    capabilities: dict[str, Any] = {}
+    instructions: str = ""
+    server: Raw = EMPTY
+    """`serverInfo` in full."""
+
+
+class Asks(Protocol):
+    """The part of a connection that the handshake needs."""
+
+    label: str
+
+    async def ask_raw(self, method: str, params: Mapping[str, Raw], headers: Mapping[str, str]) -> Raw: ...
+
+
+async def negotiate(connection: Asks, client: dict[str, Any], *, legacy_only: bool) -> ServerInfo:
+    """Shake hands in the newest era that the server speaks. Raises the typed error of the last attempt."""
+    if legacy_only:
+        return await _initialize(connection, client)
+    probe = asyncio.ensure_future(_discover(connection, client))
+    try:
+        done, _ = await asyncio.wait({probe}, timeout=PROBE_GRACE_S)
+        if not done:
+            return await _race(probe, connection, client)
+    finally:
+        probe.cancel()
+    return await _judge(probe, connection, client)
+
+
+def modern_meta(version: str, client: dict[str, Any]) -> dict[str, Any]:
+    """The `_meta` that every request of ours to a modern server carries."""
+    return {methods.META_VERSION: version, methods.META_CAPABILITIES: {}, methods.META_CLIENT_INFO: client}
+
+
+async def _judge(probe: asyncio.Future[ServerInfo], connection: Asks, client: dict[str, Any]) -> ServerInfo:
+    error = probe.exception()
+    if error is None:
+        return probe.result()
+    if isinstance(error, Invalid | Unsupported):  # it lives and answered, but not in the modern way
+        return await _initialize(connection, client)
+    raise error
+
+
+async def _race(probe: asyncio.Future[ServerInfo], connection: Asks, client: dict[str, Any]) -> ServerInfo:
+    handshake = asyncio.ensure_future(_initialize(connection, client))
+    waiting = {probe, handshake}
+    try:
+        while waiting:
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            answered = [attempt for attempt in done if attempt.exception() is None]
+            if answered:
+                return probe.result() if probe in answered else handshake.result()
+        return handshake.result()
+    finally:
+        handshake.cancel()
+
+
+async def _discover(connection: Asks, client: dict[str, Any]) -> ServerInfo:
+    params = {"_meta": raw(modern_meta(LATEST_MODERN, client))}
+    headers = {"mcp-protocol-version": LATEST_MODERN, "mcp-method": methods.DISCOVER}
+    found = decode_any(await connection.ask_raw(methods.DISCOVER, params, headers))
+    versions = found.get("supportedVersions") if isinstance(found, dict) else None
+    mutual = [version for version in MODERN_VERSIONS if isinstance(versions, list) and version in versions]
+    if not mutual:
+        message = f"server {connection.label} offers no modern revision that we speak"
+        raise Unsupported("server.no_modern_version", message)
+    meta = found.get("_meta")
+    server = meta.get(methods.META_SERVER_INFO) if isinstance(meta, dict) else None
+    return _info("modern", mutual[-1], found, server)
+
+
+async def _initialize(connection: Asks, client: dict[str, Any]) -> ServerInfo:
+    asked = {"protocolVersion": LATEST_LEGACY, "capabilities": {}, "clientInfo": client}
+    params = {key: raw(value) for key, value in asked.items()}
+    found = decode_any(await connection.ask_raw(methods.INITIALIZE, params, {}))
+    version = found.get("protocolVersion") if isinstance(found, dict) else None
+    if version not in LEGACY_VERSIONS:
+        message = f"server {connection.label} speaks protocol revision {str(version)[:40]!r}, which we do not"
+        raise Unsupported("server.unknown_version", message, f"known are {', '.join(LEGACY_VERSIONS)}")
+    return _info("legacy", version, found, found.get("serverInfo"))
+
+
+def _info(era: Era, version: str, found: dict[str, Any], server: object) -> ServerInfo:
+    named = server if isinstance(server, dict) else {}
+    capabilities = found.get("capabilities")
+    return ServerInfo(
+        era=era,
+        version=version,
+        name=str(named.get("name", "")),
+        server_version=str(named.get("version", "")),
+        capabilities=capabilities if isinstance(capabilities, dict) else {},
+        instructions=str(found.get("instructions") or ""),
+        server=raw(named),
+    )
+
+
+def handshake_timeout(label: str, timeout_s: float) -> TimedOut:
+    message = f"server {label} did not finish the MCP handshake within {timeout_s:g} s"
+    return TimedOut("server.handshake_timeout", message, "is it an MCP server? see its log")

@@ -1,0 +1,58 @@
+"""Names of MCP's methods and `_meta` keys, and the facts about them that tables can hold."""
+
+from __future__ import annotations
+
+INITIALIZE = "initialize"
+INITIALIZED = "notifications/initialized"
+PING = "ping"
+DISCOVER = "server/discover"
+LISTEN = "subscriptions/listen"
+CANCELLED = "notifications/cancelled"
+PROGRESS = "notifications/progress"
+SET_LEVEL = "logging/setLevel"
+TOOLS_LIST = "tools/list"
+TOOLS_CALL = "tools/call"
+PROMPTS_LIST = "prompts/list"
+PROMPTS_GET = "prompts/get"
+RESOURCES_LIST = "resources/list"
+RESOURCES_READ = "resources/read"
+TEMPLATES_LIST = "resources/templates/list"
+COMPLETE = "completion/complete"
+
+META_VERSION = "io.modelcontextprotocol/protocolVersion"
+META_CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
+META_CLIENT_INFO = "io.modelcontextprotocol/clientInfo"
+META_SERVER_INFO = "io.modelcontextprotocol/serverInfo"
+META_SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
+
+NAME_PARAM = {TOOLS_CALL: "name", PROMPTS_GET: "name", RESOURCES_READ: "uri"}
+"""Methods whose target is named by a parameter, which `Mcp-Name` repeats (2026-07-28)."""
+
+LIST_MEMBER = {
+    TOOLS_LIST: "tools",
+    PROMPTS_LIST: "prompts",
+    RESOURCES_LIST: "resources",
+    TEMPLATES_LIST: "resourceTemplates",
+}
+"""Listing methods and the member of the result that holds the list."""
+
+LIST_CAPABILITY = {
+    TOOLS_LIST: "tools",
+    PROMPTS_LIST: "prompts",
+    RESOURCES_LIST: "resources",
+    TEMPLATES_LIST: "resources",
+}
+"""Listing methods and the server capability that says that they exist."""
+
+LIST_CHANGED = {
+    "notifications/tools/list_changed": (TOOLS_LIST,),
+    "notifications/prompts/list_changed": (PROMPTS_LIST,),
+    "notifications/resources/list_changed": (RESOURCES_LIST, TEMPLATES_LIST),
+}
+"""Notifications that say which lists are stale."""
+
+CACHEABLE = frozenset({DISCOVER, RESOURCES_READ, *LIST_MEMBER})
+"""Methods whose modern results carry `ttlMs` and `cacheScope`."""
+
+REMOVED_IN_MODERN = frozenset({INITIALIZE, PING, SET_LEVEL, "resources/subscribe", "resources/unsubscribe"})
+ONLY_IN_MODERN = frozenset({DISCOVER, LISTEN})
