@@ -1,0 +1,1 @@
+"""The file families that name MCP servers: one reader each, all giving drafts."""
