@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    from garrison.protocol.connection import Connection, ServerInfo
+    from garrison.protocol.connection import Connection
+    from garrison.protocol.handshake import ServerInfo
 
 LINE_BYTES_MAX = 64 * 1024 * 1024
 """Bound of one message from a server."""

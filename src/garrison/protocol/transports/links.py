@@ -1,0 +1,273 @@
+"""Raw HTTP/1.1 client connections, kept warm: bytes out, parsed pieces to a sink, no task per exchange."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import urlsplit
+
+import httptools
+
+from garrison.kernel.errors import Invalid
+
+CONNECT_TIMEOUT_S = 10.0
+LINKS_MAX = 256
+"""Connections to one origin; further exchanges queue."""
+IDLE_S = 4.0
+"""A link that rested longer is not used again: many servers close after five seconds, and a call lost to that race
+cannot be told from one that took effect."""
+
+
+class Sink(Protocol):
+    """Receives one HTTP response: `head`, any `data`, then `end`; or `broken` at any point."""
+
+    def head(self, status: int, headers: dict[str, str]) -> None: ...
+
+    def data(self, chunk: bytes) -> None: ...
+
+    def end(self) -> None: ...
+
+    def broken(self, reason: str, *, sent: bool) -> None:
+        """`sent` says whether any byte of the request may have reached the server."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a URL leads: host, port, TLS or not, and the request target."""
+
+    host: str
+    port: int
+    tls: bool
+    target: str
+
+    @property
+    def authority(self) -> str:
+        """The `Host` header."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
+
+
+def parse_url(url: str) -> Origin:
+    """Raises `Invalid` when it is no absolute http or https URL."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise Invalid("url.invalid", "the URL cannot be read", "write it as https://host/path") from error
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise Invalid("url.invalid", "the URL is not an absolute http or https URL", "write it as https://host/path")
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    if not target.isascii() or any(char <= " " for char in target + parts.hostname):
+        raise Invalid("url.invalid", "the URL holds characters that must be percent-encoded")
+    tls = parts.scheme == "https"
+    return Origin(parts.hostname, port or (443 if tls else 80), tls, target)
+
+
+class Exchange:
+    """A request on its way; `abort` gives it up and closes its link."""
+
+    __slots__ = ("_link", "aborted", "request", "sink")
+
+    def __init__(self, request: bytes, sink: Sink) -> None:
+        self.request = request
+        self.sink = sink
+        self.aborted = False
+        self._link: Link | None = None
+
+    def attach(self, link: Link) -> None:
+        self._link = link
+
+    def abort(self) -> None:
+        self.aborted = True
+        if self._link is not None:
+            self._link.close()
+
+
+class Link(asyncio.Protocol):
+    """One connection: one exchange at a time, then back to its pool."""
+
+    def __init__(self, pool: LinkPool) -> None:
+        self._pool = pool
+        self._transport: asyncio.Transport | None = None
+        self._parser: httptools.HttpResponseParser | None = None
+        self._exchange: Exchange | None = None
+        self._headers: dict[str, str] = {}
+        self.idle_since = 0.0
+
+    def start(self, exchange: Exchange) -> None:
+        assert self._transport is not None
+        self._exchange = exchange
+        exchange.attach(self)
+        self._parser = httptools.HttpResponseParser(self)
+        self._transport.write(exchange.request)
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    @property
+    def usable(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        if self._exchange is None or self._parser is None:
+            self.close()  # nobody asked: a server that speaks unasked is not HTTP
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self._break(f"it sent no valid HTTP ({type(error).__name__})")
+        except httptools.HttpParserUpgrade:
+            self._break("it asked for a protocol upgrade")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        exchange, self._exchange = self._exchange, None
+        self._pool.dropped(self)
+        if exchange is None or exchange.aborted:
+            return
+        if self._ends_with_connection():
+            exchange.sink.end()
+        else:
+            exchange.sink.broken(f"connection lost: {exc}" if exc else "connection closed", sent=True)
+
+    # httptools callbacks
+
+    def on_message_begin(self) -> None:
+        self._headers = {}
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        status = self._status()
+        if status >= 200 and self._exchange is not None and not self._exchange.aborted:
+            self._exchange.sink.head(status, self._headers)
+
+    def on_body(self, body: bytes) -> None:
+        if self._exchange is not None and not self._exchange.aborted:
+            self._exchange.sink.data(body)
+
+    def on_message_complete(self) -> None:
+        if self._status() < 200:
+            return  # an interim response; the real one follows
+        exchange, self._exchange = self._exchange, None
+        keep = self._parser is not None and self._parser.should_keep_alive()
+        if keep and self.usable:
+            self._pool.returned(self)
+        else:
+            self.close()
+        if exchange is not None and not exchange.aborted:
+            exchange.sink.end()
+
+    def _status(self) -> int:
+        return int(self._parser.get_status_code()) if self._parser is not None else 0
+
+    def _ends_with_connection(self) -> bool:
+        """A response without length or chunks ends where the connection ends (RFC 9112, 6.3)."""
+        began = bool(self._headers) and "content-length" not in self._headers
+        return began and "chunked" not in self._headers.get("transfer-encoding", "")
+
+    def _break(self, reason: str) -> None:
+        exchange, self._exchange = self._exchange, None
+        self.close()
+        if exchange is not None and not exchange.aborted:
+            exchange.sink.broken(reason, sent=True)
+
+
+class LinkPool:
+    """Warm links to one origin. The newest idle link is used first, so that the surplus goes stale and closes."""
+
+    def __init__(self, origin: Origin, *, tls_context: ssl.SSLContext | None = None) -> None:
+        self._origin = origin
+        self._tls = (tls_context or ssl.create_default_context()) if origin.tls else None
+        self._idle: list[Link] = []
+        self._links: set[Link] = set()
+        self._connecting: set[asyncio.Task[None]] = set()
+        self._waiting: deque[Exchange] = deque()
+        self._closed = False
+
+    def send(self, request: bytes, sink: Sink) -> Exchange:
+        """Write a complete request, on a warm link if there is one."""
+        exchange = Exchange(request, sink)
+        link = self._warm_link()
+        if link is not None:
+            link.start(exchange)
+        elif len(self._links) + len(self._connecting) >= LINKS_MAX:
+            self._waiting.append(exchange)
+        else:
+            self._connect(exchange)
+        return exchange
+
+    async def close(self) -> None:
+        self._closed = True
+        for task in tuple(self._connecting):
+            task.cancel()
+        for link in tuple(self._links):
+            link.close()
+        if self._connecting:
+            await asyncio.gather(*self._connecting, return_exceptions=True)
+        await asyncio.sleep(0)  # lets the transports report that they are gone
+
+    def returned(self, link: Link) -> None:
+        if self._waiting:
+            link.start(self._waiting.popleft())
+            return
+        link.idle_since = asyncio.get_running_loop().time()
+        self._idle.append(link)
+
+    def dropped(self, link: Link) -> None:
+        self._links.discard(link)
+        if link in self._idle:
+            self._idle.remove(link)
+        if self._waiting and not self._closed:
+            self._connect(self._waiting.popleft())
+
+    def _warm_link(self) -> Link | None:
+        now = asyncio.get_running_loop().time()
+        while self._idle:
+            link = self._idle.pop()
+            if link.usable and now - link.idle_since < IDLE_S:
+                return link
+            link.close()
+        return None
+
+    def _connect(self, exchange: Exchange) -> None:
+        task = asyncio.get_running_loop().create_task(self._open(exchange))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+
+    async def _open(self, exchange: Exchange) -> None:
+        origin = self._origin
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                _, link = await asyncio.get_running_loop().create_connection(
+                    lambda: Link(self), origin.host, origin.port, ssl=self._tls
+                )
+        except (OSError, TimeoutError) as error:
+            if not exchange.aborted:
+                exchange.sink.broken(_why(error), sent=False)
+            return
+        self._links.add(link)
+        if exchange.aborted:
+            self.returned(link)
+        else:
+            link.start(exchange)
+
+
+def _why(error: OSError) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    if isinstance(error, TimeoutError):
+        return f"no connection within {CONNECT_TIMEOUT_S:g} s"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed: {error.reason or error}"
+    return error.strerror or str(error) or type(error).__name__
