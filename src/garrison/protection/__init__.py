@@ -1,0 +1,1 @@
+"""Nothing irreversible without a record: the append-only, tamper-evident ledger."""
