@@ -1,0 +1,1 @@
+"""Makes servers run and keeps them running: drivers, supervisor, guardian."""

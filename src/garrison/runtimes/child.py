@@ -1,0 +1,216 @@
+"""One child process in a session of its own: its pipes, its end, and the end of all that it started."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO
+
+from garrison.kernel.errors import Limited
+from garrison.runtimes.driver import Exit
+from garrison.runtimes.kernelcalls import dies_with_parent
+
+WRITE_BYTES_MAX = 64 * 1024 * 1024
+"""Bound of what waits for a server that does not read its stdin."""
+
+LAST_WORDS_S = 0.25
+"""How long a dead process's pipes are still read, should someone else hold them open."""
+
+DRAIN_POLL_S = 0.05
+
+
+@dataclass(frozen=True)
+class Graces:
+    """How patiently a process is asked to end, in seconds: after its stdin closed, after SIGTERM, after its stdout ended."""  # noqa: E501
+
+    stdin_s: float = 1.0
+    term_s: float = 3.0
+    silent_s: float = 1.0
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """Who is told what, and how strays are found. `find` and `sweep` block: they are called in a thread."""
+
+    on_stdout: Callable[[bytes], None]
+    on_stderr: Callable[[bytes], None]
+    on_dead: Callable[[Exit], None]
+    """Called once, after the last byte of output."""
+    find: Callable[[], Sequence[int]]
+    sweep: Callable[[], int]
+
+
+class Child:
+    """Started by `start`; `ended` is done when neither the process nor anything marked is left."""
+
+    def __init__(self, graces: Graces) -> None:
+        self.ended: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
+        self._graces = graces
+        self._dead = asyncio.Event()
+        self._silent = asyncio.Event()
+        self._stopping = False
+        self._tasks: set[asyncio.Future[object]] = set()
+
+    async def start(
+        self, argv: Sequence[str], executable: str, cwd: str, env: Mapping[str, str], wiring: Wiring
+    ) -> None:
+        """Fork and exec. Raises OSError and ValueError as `subprocess.Popen` does."""
+        self._wiring = wiring
+        self._process = subprocess.Popen(  # noqa: ASYNC220  (some ms; the thread that forks must outlive the child)
+            list(argv),
+            executable=executable,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            cwd=cwd or None,
+            env=env,
+            start_new_session=True,
+            preexec_fn=dies_with_parent(),
+        )
+        self.pid = self._process.pid
+        self._pidfd = os.pidfd_open(self.pid)
+        try:
+            await self._connect_pipes()
+        except BaseException:  # cancelled, or out of descriptors: nobody would know of the process
+            self._discard()
+            raise
+        asyncio.get_running_loop().add_reader(self._pidfd, self._died)
+
+    def write(self, data: bytes) -> None:
+        """Send to its stdin; dropped when that is closed, for then the end is being reported anyway."""
+        if self._stdin.is_closing():
+            return
+        if self._stdin.get_write_buffer_size() > WRITE_BYTES_MAX:
+            raise Limited("server.not_reading", f"more than {WRITE_BYTES_MAX} bytes wait for the server to read them")
+        self._stdin.write(data)
+
+    async def stop(self) -> Exit:
+        """Close its stdin, then SIGTERM, then SIGKILL to its group; wait until nothing is left."""
+        if not self._stopping and not self._dead.is_set():
+            self._stopping = True
+            self._stdin.close()
+            if not await _within(self._graces.stdin_s, self._dead):
+                self._signal_group(signal.SIGTERM)
+                if not await _within(self._graces.term_s, self._dead):
+                    self._signal_group(signal.SIGKILL)
+        return await asyncio.shield(self.ended)
+
+    def _discard(self) -> None:
+        self._signal_group(signal.SIGKILL)
+        self._process.wait()
+        os.close(self._pidfd)
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+    async def _connect_pipes(self) -> None:
+        loop = asyncio.get_running_loop()
+        stdin, stdout, stderr = self._process.stdin, self._process.stdout, self._process.stderr
+        assert stdin is not None
+        assert stdout is not None
+        assert stderr is not None
+        self._stdin, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, stdin)
+        self._outputs = [
+            await self._read(stdout, self._wiring.on_stdout, self._fell_silent),
+            await self._read(stderr, self._wiring.on_stderr, lambda: None),
+        ]
+
+    async def _read(
+        self, pipe: IO[bytes], on_data: Callable[[bytes], None], on_end: Callable[[], None]
+    ) -> asyncio.ReadTransport:
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: _Output(on_data, on_end), pipe)
+        return transport
+
+    def _fell_silent(self) -> None:
+        """Its stdout ended: nothing can come from it any more, so it is ended unless it ends by itself at once."""
+        self._silent.set()
+        if not self._dead.is_set() and not self._stopping:
+            self._spawn(self._end_the_mute())
+
+    async def _end_the_mute(self) -> None:
+        if not await _within(self._graces.silent_s, self._dead):
+            await self.stop()
+
+    def _died(self) -> None:
+        """The process is a zombie now; while it stays one, nobody else can get its group's number."""
+        asyncio.get_running_loop().remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        self._dead.set()
+        self._spawn(self._bury())
+
+    async def _bury(self) -> None:
+        if self._stopping:
+            await self._let_the_family_finish()
+        self._signal_group(signal.SIGKILL)
+        code = self._process.wait()
+        await _within(LAST_WORDS_S, self._silent)
+        exit_ = Exit(_reason(code), code)
+        self._close_pipes()
+        try:
+            self._wiring.on_dead(exit_)
+            await asyncio.to_thread(self._wiring.sweep)
+        finally:
+            self.ended.set_result(exit_)
+
+    async def _let_the_family_finish(self) -> None:
+        """A launcher such as npx dies of SIGTERM before the server that it launched has put its things away."""
+        deadline = asyncio.get_running_loop().time() + self._graces.term_s
+        while await asyncio.to_thread(self._wiring.find):
+            if asyncio.get_running_loop().time() > deadline:
+                return
+            await asyncio.sleep(DRAIN_POLL_S)
+
+    def _signal_group(self, number: signal.Signals) -> None:
+        try:
+            os.killpg(self.pid, number)
+        except (ProcessLookupError, PermissionError):
+            return  # gone, or turned into another user: the sweep is next
+
+    def _close_pipes(self) -> None:
+        self._stdin.close()
+        for output in self._outputs:
+            output.close()
+
+    def _spawn(self, work: Coroutine[None, None, object]) -> None:
+        """Run on the side; the set keeps the task from being collected."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+class _Output(asyncio.Protocol):
+    """The reading end of a pipe."""
+
+    def __init__(self, on_data: Callable[[bytes], None], on_end: Callable[[], None]) -> None:
+        self._on_data = on_data
+        self._on_end = on_end
+
+    def data_received(self, data: bytes) -> None:
+        self._on_data(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._on_end()
+
+
+async def _within(seconds: float, event: asyncio.Event) -> bool:
+    """Whether the event came in time."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+def _reason(code: int) -> str:
+    if code >= 0:
+        return f"exited with code {code}"
+    try:
+        return f"was killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was killed by signal {-code}"

@@ -1,0 +1,1 @@
+"""How instances run, one file a way; drivers do not know each other."""
