@@ -1,0 +1,1 @@
+"""The built-in MCP servers: one file or folder each, sharing only the toolkit."""

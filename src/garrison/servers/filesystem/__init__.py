@@ -1,0 +1,1 @@
+"""The filesystem server: files beneath allowed roots, read-only unless told otherwise."""

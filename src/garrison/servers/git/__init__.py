@@ -1,0 +1,1 @@
+"""The git server: allow-listed repositories, read-only unless told otherwise."""

@@ -1,0 +1,1 @@
+"""The time server: now, conversions, differences and time zones."""

@@ -1,0 +1,1 @@
+"""What every built-in server shares: declaring tools, serving them, safe paths, bounded processes."""
