@@ -1,0 +1,204 @@
+"""The ledger: who did what, when, with what outcome; append-only and tamper-evident.
+
+What an accepted entry survives:
+
+| | the process is killed | the machine loses power |
+|---|---|---|
+| `append` returned | yes (spool) | after at most the window |
+| the future of `append_durable` is done | yes | yes |
+
+See docs/adr/0002-the-ledger-owns-durability.md for the measured costs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import logging
+import sqlite3
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Literal
+
+from garrison.kernel.clock import Clock, SystemClock
+from garrison.kernel.errors import TimedOut, Unavailable
+from garrison.protection import reader
+from garrison.protection.chain import Verdict
+from garrison.protection.entries import Entry, Recorded, encode
+from garrison.protection.reader import Filter
+from garrison.protection.spool import Spool, take_spools
+from garrison.protection.store import Store
+from garrison.protection.writer import Item, Waiter, Writer, unwritable
+from garrison.telemetry.redaction import redactor
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LedgerSettings:
+    """durability: whether a call waits until its entries are on disk (`strict`) or not (`batched`).
+
+    window_s: how long `batched` collects entries before it commits them: what a power cut may cost.
+    queue_max: entries that may wait; more are refused. spool_bytes: room for accepted entries; 0 for no spool.
+    """
+
+    durability: Literal["strict", "batched"] = "batched"
+    window_s: float = 0.05
+    queue_max: int = 20_000
+    spool_bytes: int = 4 * 1024 * 1024
+
+
+class Ledger:
+    """One process's access to the ledger. Entries may be appended from any thread."""
+
+    def __init__(self, path: Path, settings: LedgerSettings | None = None, clock: Clock | None = None) -> None:
+        """Open or create. Takes over what a killed process left behind. Unavailable if the ledger cannot be written."""
+        self.settings = settings or LedgerSettings()
+        self._path = path
+        self._clock = clock or SystemClock()
+        self._queue: SimpleQueue[Item | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        try:
+            store, self._spool = self._open()
+        except (sqlite3.Error, OSError) as error:
+            raise unwritable(f"{path}: {error}") from error
+        window_s = self.settings.window_s if self.settings.durability == "batched" else 0.0
+        self._writer = Writer(store, self._reopen, self._queue, self._spool, window_s)
+        self._writer.start()
+
+    def append(self, entry: Entry) -> None:
+        """Accept an entry without waiting. Unavailable (`ledger.unwritable`) if it cannot be kept: refuse the call."""
+        body = encode(entry, redactor)
+        with self._lock:
+            if not self._writer.accepting or self._queue.qsize() >= self.settings.queue_max:
+                raise self._refusal()
+            end = 0
+            if self._spool is not None and not (end := self._spool.put(body)):
+                raise self._refusal()
+            self._queue.put(Item(body, None, end))
+
+    def append_durable(self, entry: Entry) -> asyncio.Future[int]:
+        """A future of the entry's number, done when the entry is on disk. Unavailable at once, or from the future."""
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._await(encode(entry, redactor), future)
+        return future
+
+    def record(self, entry: Entry, timeout_s: float = 30.0) -> int:
+        """Append and block until the entry is on disk; returns its number. Not for an event loop's thread."""
+        future: concurrent.futures.Future[int] = concurrent.futures.Future()
+        self._await(encode(entry, redactor), future)
+        return _wait(future, timeout_s)
+
+    def flush(self, timeout_s: float = 30.0) -> None:
+        """Block until everything accepted so far is on disk."""
+        future: concurrent.futures.Future[int] = concurrent.futures.Future()
+        self._await(b"", future)
+        _wait(future, timeout_s)
+
+    def tail(self, limit: int = 20, wanted: Filter | None = None) -> list[Recorded]:
+        return reader.tail(self._path, limit, wanted)
+
+    def show(self, key: int | str) -> list[Recorded]:
+        return reader.show(self._path, key)
+
+    def verify(self) -> Verdict:
+        return reader.verify(self._path)
+
+    @property
+    def waiting(self) -> int:
+        """Entries accepted and not yet taken by the writer."""
+        return self._queue.qsize()
+
+    @property
+    def committed(self) -> int:
+        """Entries that this process has put on disk."""
+        return self._writer.committed
+
+    @property
+    def problem(self) -> str:
+        """Why the ledger cannot be written at the moment; empty when it can. Readiness depends on it."""
+        return self._writer.problem
+
+    def close(self, timeout_s: float = 10.0) -> int:
+        """Write what was accepted and end. Returns how many entries could not be written (the spool keeps them)."""
+        with self._lock:
+            if not self._writer.is_alive():
+                return self._writer.left
+            self._writer.stop()
+        self._writer.join(timeout_s)
+        if self._writer.is_alive():
+            _log.error(
+                "the ledger's writer does not end; the spool keeps what is left", extra={"entries": self.waiting}
+            )
+            return self.waiting
+        if self._spool is not None:
+            self._spool.close()
+        return self._writer.left
+
+    def _await(self, body: bytes, waiter: Waiter) -> None:
+        with self._lock:
+            if not self._writer.accepting or self._queue.qsize() >= self.settings.queue_max:
+                raise self._refusal()
+            self._queue.put(Item(body, waiter, 0))
+        self._writer.hurry()
+
+    def _refusal(self) -> Unavailable:
+        if self._writer.problem:
+            return unwritable(self._writer.problem)
+        return unwritable("too many entries are waiting" if self._writer.accepting else "it is closed")
+
+    def _open(self) -> tuple[Store, Spool | None]:
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        store = Store(self._path, self._clock)
+        try:
+            return store, self._recover(store)
+        except BaseException:
+            store.close()
+            raise
+
+    def _recover(self, store: Store) -> Spool | None:
+        """Put into the database what killed processes had accepted. Returns the spool for our own use."""
+        if not self.settings.spool_bytes:
+            return None
+        own, *others = take_spools(self._path, self.settings.spool_bytes)
+        for spool in (own, *others):
+            bodies = spool.recover(store.mark(spool.name))
+            if bodies:
+                store.note(store.append(bodies, [(spool.name, spool.end)]))
+                _log.warning("entries of a killed process were recovered", extra={"entries": len(bodies)})
+            spool.release(spool.end)
+        for spool in others:
+            spool.remove()
+        return own
+
+    def _reopen(self) -> Store:
+        return Store(self._path, self._clock, create=False)
+
+
+def _wait(future: concurrent.futures.Future[int], timeout_s: float) -> int:
+    try:
+        return future.result(timeout_s)
+    except concurrent.futures.TimeoutError as error:
+        message = f"The ledger did not answer within {timeout_s} s."
+        raise TimedOut(
+            "ledger.slow", message, "The entry may have been recorded; look with `garrison audit tail`."
+        ) from error
+
+
+def record_once(path: Path, entry: Entry, clock: Clock | None = None) -> int:
+    """Append one entry durably from a short command, beside whoever else is writing. Returns its number."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        store = Store(path, clock or SystemClock())
+    except (sqlite3.Error, OSError) as error:
+        raise unwritable(f"{path}: {error}") from error
+    try:
+        head = store.append([encode(entry, redactor)])
+        store.note(head)
+    except (sqlite3.Error, OSError) as error:
+        raise unwritable(f"{path}: {error}") from error
+    finally:
+        store.close()
+    return head.seq

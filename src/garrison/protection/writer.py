@@ -1,0 +1,205 @@
+"""The ledger's writer: one thread that commits whatever is queued, together (group commit).
+
+It never dies of a failing disk: calls are refused while it cannot write, what was accepted is kept, and it tries
+again until it can.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from queue import SimpleQueue
+
+import msgspec
+
+from garrison.kernel.errors import Unavailable
+from garrison.protection.chain import Head
+from garrison.protection.spool import Spool
+from garrison.protection.store import Store
+
+BATCH_MAX = 4096
+RETRY_S = 0.25
+
+Waiter = asyncio.Future[int] | concurrent.futures.Future[int]
+_log = logging.getLogger(__name__)
+
+
+class Item(msgspec.Struct, frozen=True, gc=False):
+    """A body to append (empty: only wait for what came before), who waits for it, and its end in the spool."""
+
+    body: bytes
+    waiter: Waiter | None
+    spool_end: int
+
+
+class Writer(threading.Thread):
+    """Takes items from `queue` until it finds None there."""
+
+    def __init__(
+        self,
+        store: Store,
+        reopen: Callable[[], Store],
+        queue: SimpleQueue[Item | None],
+        spool: Spool | None,
+        window_s: float,
+    ) -> None:
+        super().__init__(name="garrison-ledger", daemon=True)
+        self._store: Store | None = store
+        self._reopen = reopen
+        self._queue = queue
+        self._spool = spool
+        self._window_s = window_s
+        self._pending: list[Item] = []
+        self._hurry = threading.Event()
+        self._closing = False
+        self.accepting = True
+        """False while entries must be refused; read on the hot path."""
+        self.problem = ""
+        """Why the last attempt to write failed; empty when it worked."""
+        self.committed = 0
+        self.failures = 0
+
+    def hurry(self) -> None:
+        """Somebody waits: do not sit out the window."""
+        self._hurry.set()
+
+    def stop(self) -> None:
+        """Accept nothing more, write what is there, end."""
+        self.accepting = False
+        self._queue.put(None)
+        self._hurry.set()
+
+    @property
+    def left(self) -> int:
+        """Entries that were accepted and are not in the database."""
+        return sum(1 for item in self._pending if item.body)
+
+    def run(self) -> None:
+        while not self._closing or (not self.problem and not self._queue.empty()):
+            self._take()
+            self._write()
+        if self._store is not None:
+            self._store.close()
+
+    def _take(self) -> None:
+        """Wait for something to do, and a little longer for company."""
+        if self.problem:
+            self._hurry.wait(RETRY_S)
+        else:
+            self._accept(self._queue.get())
+            if self._window_s and not self._closing:
+                self._hurry.wait(self._window_s)
+        self._hurry.clear()
+        for _ in range(min(self._queue.qsize(), BATCH_MAX - len(self._pending))):
+            self._accept(self._queue.get_nowait())
+
+    def _accept(self, item: Item | None) -> None:
+        if item is None:
+            self._closing = True
+        else:
+            self._pending.append(item)
+
+    def _write(self) -> None:
+        try:
+            head = self._commit()
+        except Exception as error:  # noqa: BLE001 (boundary: whatever it is, refuse calls, keep the entries, try again)
+            self._fail(error)
+        else:
+            self._succeed(head)
+
+    def _commit(self) -> Head | None:
+        """Everything pending in one transaction. None when there was nothing to write."""
+        if self._store is None:
+            self._store = self._reopen()
+        bodies = [item.body for item in self._pending if item.body]
+        if bodies:
+            return self._store.append(bodies, self._marks())
+        if self.problem:
+            self._store.probe()
+        return None
+
+    def _marks(self) -> list[tuple[str, int]]:
+        end = max((item.spool_end for item in self._pending), default=0)
+        return [(self._spool.name, end)] if self._spool is not None and end else []
+
+    def _succeed(self, head: Head | None) -> None:
+        done, self._pending = self._pending, []
+        count = sum(1 for item in done if item.body)
+        if self._spool is not None:
+            self._spool.release(max((item.spool_end for item in done), default=0))
+        _settle_all(_with_numbers(done, head.seq - count if head else 0))
+        self.committed += count
+        if self.problem:
+            _log.warning("the ledger can be written again", extra={"entries": count})
+        self.problem = ""
+        self.accepting = not self._closing
+        if head is not None:
+            self._note(head)
+
+    def _note(self, head: Head) -> None:
+        try:
+            assert self._store is not None
+            self._store.note(head)
+        except OSError as error:  # the entries are safe; the probe that follows writes the head again
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        """Those who wait are told that it failed, and their entries are dropped; the others are kept."""
+        if not self.problem:
+            _log.error("the ledger cannot be written; calls are refused", extra={"reason": str(error)})
+        self.accepting = False
+        self.problem = f"{type(error).__name__}: {error}"
+        self.failures += 1
+        waiting = [(item.waiter, unwritable(self.problem)) for item in self._pending if item.waiter is not None]
+        self._pending = [item for item in self._pending if item.waiter is None]
+        _settle_all(waiting)
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+
+def unwritable(reason: str) -> Unavailable:
+    hint = "Free disk space or repair the ledger's folder; calls are accepted again as soon as it can be written."
+    return Unavailable("ledger.unwritable", f"The ledger cannot be written ({reason}).", hint)
+
+
+def _with_numbers(items: list[Item], seq: int) -> list[tuple[Waiter, int | Unavailable]]:
+    """Who waits, each with the number of its entry; `seq` is the number before the first one."""
+    found: list[tuple[Waiter, int | Unavailable]] = []
+    for item in items:
+        seq += 1 if item.body else 0
+        if item.waiter is not None:
+            found.append((item.waiter, seq))
+    return found
+
+
+def _settle_all(results: Iterable[tuple[Waiter, int | Unavailable]]) -> None:
+    """Wake those who wait; one wake-up per event loop."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Waiter, int | Unavailable]]] = {}
+    for waiter, result in results:
+        if isinstance(waiter, concurrent.futures.Future):
+            _settle(waiter, result)
+        else:
+            by_loop.setdefault(waiter.get_loop(), []).append((waiter, result))
+    for loop, waiters in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_settle_each, waiters)
+        except RuntimeError:  # the loop is closed: nobody waits any more
+            continue
+
+
+def _settle_each(waiters: list[tuple[Waiter, int | Unavailable]]) -> None:
+    for waiter, result in waiters:
+        _settle(waiter, result)
+
+
+def _settle(waiter: Waiter, result: int | Unavailable) -> None:
+    if waiter.done():
+        return
+    if isinstance(result, Unavailable):
+        waiter.set_exception(result)
+    else:
+        waiter.set_result(result)
