@@ -9,18 +9,17 @@ from __future__ import annotations
 import math
 import re
 
+from garrison.catalog.notes import Notes, Place
 from garrison.catalog.parse.tree import (
     DEPTH_MAX,
+    SYNTAX_PROBLEMS_MAX,
     Entry,
     Listing,
     Node,
-    Notes,
     Parsed,
-    Place,
     Places,
     Scalar,
     Table,
-    brief,
     unique,
 )
 
@@ -54,7 +53,7 @@ class _Reader:
         self._open: list[str] = []
         self._ended = False
         self._places = Places(text)
-        self._notes = Notes()
+        self._notes = Notes(limit=SYNTAX_PROBLEMS_MAX)
 
     # ── documents ──
 
@@ -178,7 +177,7 @@ class _Reader:
         if self._peek() in (":", "="):
             self._at += 1
         else:
-            self._error("json.no_colon", f"a colon is missing after {brief(key)}", 'write "key": value')
+            self._error("json.no_colon", "a colon is missing after the key", 'write "key": value')
         self._blank()
         return Entry(key, place, self._value(depth + 1))
 
@@ -187,10 +186,10 @@ class _Reader:
         if char in "\"'":
             return self._string()
         if match := _WORD.match(self._text, self._at):
-            self._error("json.bare_key", f"the key {brief(match[0])} has no quotes", f'write "{match[0][:40]}"')
+            self._error("json.bare_key", "a key without quotes", "keys stand in double quotes")
             self._at = match.end()
             return match[0]
-        self._error("json.no_key", f"expected a key in quotes, found {char}", 'an object holds "key": value')
+        self._error("json.no_key", "expected a key in quotes", 'an object holds "key": value')
         if char in "{[":
             self._pass_over()
         else:
@@ -205,9 +204,9 @@ class _Reader:
         if word in _MISSPELT:
             right = _MISSPELT[word]
             hint = f"write {'null' if right is None else str(right).lower()}"
-            self._error("json.word", f"{brief(word)} is not JSON", hint, place)
+            self._error("json.word", "a word that JSON does not know", hint, place)
             return Scalar(right, place)
-        self._error("json.word", f"{brief(word)} has no quotes", "texts stand in double quotes", place)
+        self._error("json.word", "a text without quotes", "texts stand in double quotes", place)
         return Scalar(word, place)
 
     def _number(self, word: str, place: Place, *, whole: bool) -> Scalar:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import codecs
 
-from garrison.catalog.parse.tree import Notes, Place, Places
+from garrison.catalog.notes import Notes, Place
+from garrison.catalog.parse.tree import Places
 from garrison.catalog.problems import Problem
 
 SIZE_BYTES_MAX = 4 * 1024 * 1024

@@ -9,15 +9,15 @@ import re
 import tomllib
 from typing import Any
 
+from garrison.catalog.notes import Notes, Place
 from garrison.catalog.parse.toml_places import Path, scan
 from garrison.catalog.parse.tree import (
     DEPTH_MAX,
+    SYNTAX_PROBLEMS_MAX,
     Entry,
     Listing,
     Node,
-    Notes,
     Parsed,
-    Place,
     Places,
     Scalar,
     Table,
@@ -29,7 +29,7 @@ _WHERE = re.compile(r"^(.*?)\s*\(at (?:line (\d+), column (\d+)|end of document)
 
 def parse_toml(text: str) -> Parsed:
     """The document (one, always), and its mistakes."""
-    notes = Notes()
+    notes = Notes(limit=SYNTAX_PROBLEMS_MAX)
     if not text.strip():
         notes.add("error", "file.empty", "the file is empty", "nothing is declared in it", Place())
         return Parsed((), notes.all)

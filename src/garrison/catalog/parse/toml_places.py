@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from garrison.catalog.parse.tree import DEPTH_MAX, Place, Places
+from garrison.catalog.notes import Place
+from garrison.catalog.parse.tree import DEPTH_MAX, Places
 
 Path = tuple[str | int, ...]
 

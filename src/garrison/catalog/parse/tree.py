@@ -6,19 +6,11 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from garrison.catalog.problems import Problem, Severity
+from garrison.catalog.notes import Notes, Place, brief
+from garrison.catalog.problems import Problem
 
 DEPTH_MAX = 64
-PROBLEMS_MAX = 50
-"""Beyond these a broken file teaches nobody anything more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Line and column, both from 1; 0 means the whole file."""
-
-    line: int = 0
-    column: int = 0
+SYNTAX_PROBLEMS_MAX = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +90,10 @@ def unique(entries: list[Entry], notes: Notes, code: str) -> tuple[Entry, ...]:
     last: dict[str, Entry] = {}
     for entry in entries:
         if (before := last.pop(entry.key, None)) is not None:
-            message = (
-                f"the key {brief(entry.key)} is written twice here; the first one (line {before.place.line}) is lost"
-            )
+            message = f"the key {brief(entry.key)} is written twice; the first one (line {before.place.line}) is lost"
             notes.add("error", code, message, "remove one of the two, or rename it", entry.place)
         last[entry.key] = entry
     return tuple(last.values())
-
-
-def brief(text: str, limit: int = 60) -> str:
-    """A key or name for a message: quoted, on one line, never long."""
-    short = text if len(text) <= limit else text[: limit - 1] + "…"
-    return "`" + "".join(c if c.isprintable() else "�" for c in short) + "`"
 
 
 class Places:
@@ -125,20 +109,3 @@ class Places:
     def at(self, offset: int) -> Place:
         line = bisect_right(self._starts, offset)
         return Place(line, offset - self._starts[line - 1] + 1)
-
-
-class Notes:
-    """Collects problems of syntax, up to a bound."""
-
-    def __init__(self) -> None:
-        self._found: list[Problem] = []
-
-    def add(self, severity: Severity, code: str, message: str, hint: str, place: Place) -> None:
-        if len(self._found) < PROBLEMS_MAX:
-            self._found.append(
-                Problem(severity=severity, code=code, message=message, hint=hint, line=place.line, column=place.column)
-            )
-
-    @property
-    def all(self) -> tuple[Problem, ...]:
-        return tuple(self._found)

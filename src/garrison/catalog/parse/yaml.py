@@ -7,20 +7,21 @@ Aliases are followed within a budget, so that a small file cannot become a large
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
+from garrison.catalog.notes import Notes, Place
 from garrison.catalog.parse.tree import (
     DEPTH_MAX,
+    SYNTAX_PROBLEMS_MAX,
     Entry,
     Listing,
     Node,
-    Notes,
     Parsed,
-    Place,
     Scalar,
     Table,
     unique,
@@ -31,11 +32,12 @@ _NODES_MAX = 50_000
 _SIZE_MAX = 512 * 1024
 _TAG = "tag:yaml.org,2002:"
 _DIGITS_MAX = 300
+_QUOTED = re.compile(r"(['\"])[^'\"<>]{2,}\1")
 
 
 def parse_yaml(text: str) -> Parsed:
     """Every document of the text (`---` separates them), and its mistakes."""
-    notes = Notes()
+    notes = Notes(limit=SYNTAX_PROBLEMS_MAX)
     if len(text) > _SIZE_MAX:
         notes.add("error", "file.too_large", "too long for a YAML configuration", "at most 512 KiB", Place())
         return Parsed((), notes.all)
@@ -75,7 +77,7 @@ def _report(error: MarkedYAMLError, text: str, notes: Notes) -> int:
     while line > 1 and not lines[line - 1].strip():
         line -= 1
     column = min(mark.column + 1 if mark else 1, len(lines[line - 1]) + 1)
-    what = " ".join(str(error.problem or error.context or "the text cannot be read").split())
+    what = " ".join(_QUOTED.sub("…", str(error.problem or error.context or "the text cannot be read")).split())
     hint = "check indentation, colons and quotes here; the line is left out"
     if "\\t" in what:
         what, hint = "a tab indents this line", "YAML is indented with spaces"

@@ -1,0 +1,145 @@
+"""What is worth saying about a draft whose values are known: each check is one function in the list at the end."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Final
+from urllib.parse import urlsplit
+
+from garrison.catalog import plaintext
+from garrison.catalog.draft import Draft, Text
+from garrison.catalog.launch import program, really
+from garrison.catalog.notes import Notes, brief
+from garrison.catalog.packages import package_of
+from garrison.catalog.placeholders import is_placeholder
+from garrison.catalog.references import literals
+
+_WINDOWS_PATH = re.compile(r"(?:^|[=\s\"'])(?:[A-Za-z]:[\\/](?![\\/])|\\\\[\w.-]+\\)|\.exe$", re.IGNORECASE)
+_PINNED_BY = {"npm": "NAME@1.2.3", "python": "NAME==1.2.3", "image": "IMAGE:1.2.3", "deno": "npm:NAME@1.2.3"}
+
+
+def check(draft: Draft, notes: Notes) -> None:
+    """Every check; disabled servers too, since they may be switched on."""
+    for one in CHECKS:
+        one(draft, notes)
+
+
+def _unpinned(draft: Draft, notes: Notes) -> None:
+    command = really(draft)
+    package = package_of([word.value for word in command])
+    if package is None or package.pinned or is_placeholder(package.name):
+        return
+    message = f"{brief(package.name)} has no fixed version: it can change from one start to the next"
+    notes.warn("package.unpinned", message, f"write {_PINNED_BY[package.kind]}", command[package.index].place)
+
+
+def _container_without_input(draft: Draft, notes: Notes) -> None:
+    words = [word.value for word in really(draft)]
+    if program(really(draft)) in ("docker", "podman") and "run" in words:
+        flags = [word for word in words if re.fullmatch(r"-[a-zA-Z]*i[a-zA-Z]*", word) or word == "--interactive"]
+        if not flags:
+            message = "the container gets no input: the server would end at once"
+            notes.warn("command.no_input", message, "add -i after run", draft.command[0].place)
+
+
+def _windows_path(draft: Draft, notes: Notes) -> None:
+    for word in (*draft.command, *([draft.cwd] if draft.cwd else [])):
+        if _WINDOWS_PATH.search(word.value) and "://" not in word.value:
+            message = "a path of Windows; it does not exist on this machine"
+            notes.warn("path.windows", message, "write the path that the file has here", word.place)
+            return
+
+
+def _placeholder(draft: Draft, notes: Notes) -> None:
+    for where, text in _values(draft):
+        if any(is_placeholder(text.value[start:end]) for start, end in literals(text.value)):
+            hint = "put the real value in, or ${VARIABLE}"
+            notes.warn("value.placeholder", f"{where} holds a placeholder, not a value", hint, text.place)
+
+
+def _empty(draft: Draft, notes: Notes) -> None:
+    for name, text in draft.env.items():
+        if not text.value:
+            hint = "give it a value, or remove it"
+            notes.warn("value.empty", f"the variable {brief(name)} is empty", hint, text.place)
+    for name, text in draft.headers.items():
+        if not text.value.strip():
+            notes.warn("value.empty", f"the header {brief(name)} is empty", "give it a value", text.place)
+
+
+def _bad_names(draft: Draft, notes: Notes) -> None:
+    """Names that no process and no request can carry."""
+    for name, text in list(draft.env.items()):
+        if not name or "=" in name or "\0" in name + text.value:
+            notes.error("value.name", f"{brief(name)} cannot be a variable", "it is left out", text.place)
+            del draft.env[name]
+    for name, text in list(draft.headers.items()):
+        if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name) or re.search(r"[\r\n\0]", text.value):
+            notes.error("value.name", f"{brief(name)} cannot be a header", "it is left out", text.place)
+            del draft.headers[name]
+    if any("\0" in word.value for word in draft.command):
+        notes.error("value.name", "the command holds a NUL character", "remove it", draft.place)
+        draft.command = [word.with_value(word.value.replace("\0", "")) for word in draft.command]
+
+
+def _address(draft: Draft, notes: Notes) -> None:
+    if draft.url is None or "$" in draft.url.value.split("//", 1)[0] or draft.url.value.startswith("$"):
+        return
+    try:
+        parts = urlsplit(draft.url.value)
+        good = parts.scheme in ("http", "https") and bool(parts.netloc)
+    except ValueError:
+        good = False
+    if not good:
+        notes.error(
+            "url.invalid", "the url is not an http or https address", "write https://host/path", draft.url.place
+        )
+
+
+def _written_out(draft: Draft, notes: Notes) -> None:
+    for where, text, _key, spans in secrets(draft):
+        if spans:
+            message = f"{where} holds a secret in plain text"
+            hint = "`garrison import` moves it into the secrets file; or write ${VARIABLE}"
+            notes.warn("secret.plaintext", message, hint, text.place)
+
+
+CHECKS: Final[tuple[Callable[[Draft, Notes], None], ...]] = (
+    _bad_names,
+    _address,
+    _unpinned,
+    _container_without_input,
+    _windows_path,
+    _placeholder,
+    _empty,
+    _written_out,
+)
+
+
+def _values(draft: Draft) -> Iterator[tuple[str, Text]]:
+    for position, word in enumerate(draft.command):
+        yield ("the command" if position == 0 else "an argument"), word
+    if draft.url:
+        yield "the url", draft.url
+    for name, text in draft.env.items():
+        yield f"the variable {brief(name)}", text
+    for name, text in draft.headers.items():
+        yield f"the header {brief(name)}", text
+    if draft.cwd:
+        yield "cwd", draft.cwd
+
+
+def secrets(draft: Draft) -> Iterator[tuple[str, Text, str, list[plaintext.Span]]]:
+    """Every value with a secret in it: where it is, the value, a key to name the secret by, the stretches."""
+    before = ""
+    for word in draft.command:
+        key = plaintext.key_of_argument(word.value, before)
+        yield "an argument", word, key, plaintext.in_argument(word.value, before)
+        before = word.value
+    if draft.url:
+        yield "the url", draft.url, "URL", plaintext.in_url(draft.url.value)
+    for name, text in draft.env.items():
+        yield f"the variable {brief(name)}", text, name, plaintext.in_env(name, text.value)
+    for name, text in draft.headers.items():
+        yield f"the header {brief(name)}", text, name, plaintext.in_header(name, text.value)

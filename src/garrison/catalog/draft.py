@@ -1,0 +1,47 @@
+"""A draft: one server entry of any client's file, its words made the same, its values not yet interpreted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from garrison.catalog.notes import WHOLE_FILE, Place
+from garrison.catalog.spec import Start, Transport
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A value with its place. No value in the repr: it may be a secret."""
+
+    value: str = field(repr=False)
+    place: Place = WHOLE_FILE
+
+    def with_value(self, value: str) -> Text:
+        return replace(self, value=value)
+
+
+@dataclass(slots=True)
+class Draft:
+    """Changed step by step while it is read; becomes a ServerSpec at the end."""
+
+    name: str
+    place: Place
+    command: list[Text] = field(default_factory=list)
+    args: list[Text] = field(default_factory=list)
+    kind: Transport | None = None
+    """What the file says; None if it does not."""
+    url: Text | None = None
+    headers: dict[str, Text] = field(default_factory=dict)
+    env: dict[str, Text] = field(default_factory=dict)
+    cwd: Text | None = None
+    enabled: bool = True
+    start: Start = "eager"
+    timeout_s: float | None = None
+    startup_timeout_s: float | None = None
+    allow: tuple[str, ...] | None = None
+    deny: tuple[str, ...] = ()
+    description: str = ""
+    declared_name: str = ""
+    """The name as the file has it, when it had to be changed."""
+    file: str = ""
+    origin_note: str = ""
+    """One line for the imported file: where the server comes from, when that is not plain."""

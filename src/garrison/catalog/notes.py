@@ -1,0 +1,101 @@
+"""Collects problems while a file is read: places, severities, one prefix per server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from garrison.catalog.problems import Problem, Severity
+
+PROBLEMS_MAX = 2000
+"""Beyond these a file teaches nobody anything more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Line and column, both from 1; 0 means the whole file."""
+
+    line: int = 0
+    column: int = 0
+
+
+WHOLE_FILE = Place()
+
+
+class Notes:
+    """`about` is put before each message: the server that is meant."""
+
+    def __init__(self, file: str = "", limit: int = PROBLEMS_MAX) -> None:
+        self._file = file
+        self._limit = limit
+        self._about = ""
+        self._found: list[Problem] = []
+
+    def about(self, name: str) -> Notes:
+        """The same collection, for problems of one server."""
+        view = Notes(self._file, self._limit)
+        view._found = self._found
+        view._about = f"{safe(name)}: "
+        return view
+
+    def add(self, severity: Severity, code: str, message: str, hint: str, place: Place) -> None:
+        if len(self._found) < self._limit:
+            self._found.append(
+                Problem(
+                    severity=severity,
+                    code=code,
+                    message=self._about + message,
+                    hint=hint,
+                    file=self._file,
+                    line=place.line,
+                    column=place.column,
+                )
+            )
+
+    def error(self, code: str, message: str, hint: str, place: Place) -> None:
+        self.add("error", code, message, hint, place)
+
+    def warn(self, code: str, message: str, hint: str, place: Place) -> None:
+        self.add("warning", code, message, hint, place)
+
+    def note(self, code: str, message: str, hint: str, place: Place) -> None:
+        self.add("note", code, message, hint, place)
+
+    @property
+    def all(self) -> tuple[Problem, ...]:
+        """In the order of the file."""
+        return tuple(sorted(self._found, key=lambda problem: (problem.line, problem.column)))
+
+
+def safe(text: str, limit: int = 60) -> str:
+    """A name from a file, fit for a message: on one line, never long, and never what could be a secret."""
+    if looks_random(text):
+        return "(a long random text)"
+    short = text if len(text) <= limit else text[: limit - 1] + "…"
+    return "".join(char if char.isprintable() else "�" for char in short)
+
+
+def brief(text: str) -> str:
+    """The same, quoted."""
+    return f"`{safe(text)}`"
+
+
+def looks_random(text: str) -> bool:
+    """Is some word of the text long and of the kind that generators make? Names made of words are not."""
+    return any(_random_word(word) for word in text.replace("=", " ").replace(":", " ").replace('"', " ").split())
+
+
+def _random_word(word: str) -> bool:
+    if len(word) < 20:
+        return False
+    letters = sum(char.isalpha() for char in word)
+    digits = sum(char.isdigit() for char in word)
+    separators = sum(char in "_-./ " for char in word)
+    return digits >= 4 and letters >= 4 and separators * 8 <= len(word)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """` (did you mean …?)` or nothing."""
+    close = get_close_matches(word, sorted(known), n=1, cutoff=0.7)
+    return f"did you mean `{close[0]}`?" if close else ""

@@ -1,0 +1,7 @@
+"""Sets of words, written as one text."""
+
+from __future__ import annotations
+
+
+def word_set(text: str) -> frozenset[str]:
+    return frozenset(text.split())
