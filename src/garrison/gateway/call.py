@@ -1,0 +1,173 @@
+"""The data that walks through the pipeline: a request as the edge read it, the call made of it, its outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+
+from msgspec import Raw
+
+from garrison.kernel.errors import GarrisonError
+from garrison.protocol.messages import Params, RpcError
+from garrison.protocol.versions import LATEST_LEGACY, Era
+
+if TYPE_CHECKING:
+    from garrison.gateway.sessions import Session
+    from garrison.gateway.upstreams.definition import Definition
+    from garrison.gateway.upstreams.upstream import Upstream
+    from garrison.identity.principals import Principal
+
+TargetKind = Literal["tool", "prompt", "resource", "server"]
+
+
+@dataclass(slots=True)
+class HttpRequest:
+    """One HTTP request to an MCP endpoint. Header names are lower case; a repeated one is in `repeated`."""
+
+    verb: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+    client: str = ""
+    repeated: tuple[str, ...] = ()
+
+
+class Sink(Protocol):
+    """Where the answer goes. Either `respond` once, or `open_stream`, events, `end_stream`."""
+
+    def respond(self, status: int, body: bytes, headers: Mapping[str, str]) -> None: ...
+
+    def open_stream(self, headers: Mapping[str, str]) -> None: ...
+
+    def event(self, frame: bytes) -> None:
+        """One JSON-RPC message on the open stream."""
+
+    def end_stream(self) -> None: ...
+
+    def keep_alive_comment(self) -> None:
+        """A comment on the open stream, so that nothing between here and there closes it as idle."""
+
+    def on_disconnect(self, callback: Callable[[], None]) -> None:
+        """Call back when the client goes away before the answer is complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a call is about: the server, and the tool, prompt or resource by its own name there."""
+
+    kind: TargetKind = "server"
+    server: str = ""
+    name: str = ""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a call ended: one of `result` (raw JSON), `error` (the server's own) or `failure` (ours)."""
+
+    result: bytes | Raw | None = None
+    error: RpcError | None = None
+    failure: GarrisonError | None = None
+    tool_error: bool = False
+    """The result is a tool's own error (`isError`)."""
+
+    @property
+    def word(self) -> str:
+        """For records: `ok`, `tool_error`, the server's error code, or the dotted code of our failure."""
+        if self.failure is not None:
+            return self.failure.code
+        if self.error is not None:
+            return str(self.error.code)
+        return "tool_error" if self.tool_error else "ok"
+
+
+class Pending:
+    """Stands for an outcome that comes later, through `call.finish`."""
+
+
+PENDING: Final = Pending()
+
+
+class Call:
+    """One message on its way through the pipeline; stages fill in what they find out."""
+
+    __slots__ = (
+        "answer",
+        "arguments",
+        "client_name",
+        "definition",
+        "depth",
+        "endpoint",
+        "era",
+        "finish",
+        "finished",
+        "id",
+        "limited",
+        "method",
+        "on_cancel",
+        "params",
+        "passed",
+        "presented_key",
+        "principal",
+        "problem",
+        "request",
+        "rpc_id",
+        "session",
+        "session_id",
+        "sink",
+        "started_ns",
+        "streaming",
+        "target",
+        "upstream",
+        "version",
+    )
+
+    def __init__(self, call_id: str, request: HttpRequest, sink: Sink, started_ns: int) -> None:
+        self.id = call_id
+        self.request = request
+        self.sink = sink
+        self.started_ns = started_ns
+        """Monotonic nanoseconds."""
+        self.endpoint = ""
+        """Name of the server for its transparent endpoint; empty for the aggregate."""
+        self.era: Era = "legacy"
+        self.version = LATEST_LEGACY
+        self.rpc_id: bytes | None = None
+        """The request's id as raw JSON; None for a notification."""
+        self.method = ""
+        self.params: Params = {}
+        self.presented_key = ""
+        self.client_name = ""
+        self.session: Session | None = None
+        self.session_id = ""
+        """The id of the session that this call opens (`initialize`)."""
+        self.problem: GarrisonError | None = None
+        """Why the message cannot be served as it stands; `admit` refuses it, after `authenticate`."""
+        self.target = Target()
+        self.principal: Principal | None = None
+        self.upstream: Upstream | None = None
+        """The server that the call needs; None where it needs none in particular."""
+        self.answer: Callable[[Call], Outcome | Pending] | None = None
+        """How the gateway answers this itself; None where the server does."""
+        self.definition: Definition | None = None
+        """The called tool's definition, where the server listed it."""
+        self.arguments: dict[str, Any] | None = None
+        """The decoded arguments of a tool call: what was judged, and what is forwarded."""
+        self.depth = 0
+        self.finished = False
+        self.passed = False
+        """Whether it came through all stages, so that what happens now is an outcome and no refusal."""
+        self.limited = False
+        """Whether it counts among the calls in flight."""
+        self.streaming = False
+        self.finish: Callable[[Outcome], None] = _unbound
+        self.on_cancel: Callable[[str], None] | None = None
+
+    def cancel(self, reason: str) -> None:
+        """The client does not want the answer any more."""
+        if self.on_cancel is not None and not self.finished:
+            self.on_cancel(reason)
+
+
+def _unbound(outcome: Outcome) -> None:
+    raise AssertionError("the pipeline binds `finish` before the first stage runs")

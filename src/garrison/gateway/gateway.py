@@ -1,0 +1,89 @@
+"""The gateway: takes an HTTP request, makes a call of it, sends it through the pipeline."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from garrison.gateway import outbound
+from garrison.gateway.answers import Answers
+from garrison.gateway.call import Call, HttpRequest, Sink
+from garrison.gateway.inbound import Inbound
+from garrison.gateway.inflight import InFlight
+from garrison.gateway.pipeline import Pipeline
+from garrison.gateway.sessions import Sessions
+from garrison.gateway.stages.admit import Admit
+from garrison.gateway.stages.audit import Audit, Intent
+from garrison.gateway.stages.authenticate import Authenticate
+from garrison.gateway.stages.authorise import Authorise
+from garrison.gateway.stages.forward import Forward
+from garrison.gateway.stages.limit import Limit, Limits
+from garrison.gateway.stages.observe import Observe
+from garrison.gateway.stages.route import Route
+from garrison.gateway.stages.screen import Screen
+from garrison.gateway.stages.validate import Validate
+from garrison.gateway.stages.wake import Wake
+from garrison.gateway.streams import Streams
+from garrison.gateway.upstreams.directory import Directory
+from garrison.identity.keys import KeyStore
+from garrison.identity.roles import Authoriser
+from garrison.kernel.clock import Clock
+from garrison.kernel.ids import Ids
+from garrison.protection.ledger import Ledger
+from garrison.telemetry.metrics import Metrics
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the gateway is made of; the composition root brings it."""
+
+    directory: Directory
+    keys: KeyStore
+    authoriser: Authoriser
+    ledger: Ledger
+    metrics: Metrics
+    sessions: Sessions
+    clock: Clock
+    ids: Ids
+    identity: dict[str, str]
+    """Our `serverInfo` and `clientInfo`."""
+    limits: Limits = field(default_factory=Limits)
+
+
+class Gateway:
+    """`handle` is the one way in."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.streams = Streams()
+        self.in_flight = InFlight()
+        self._ids = parts.ids
+        self._inbound = Inbound(parts.sessions)
+        self._pipeline = self._build(parts)
+        parts.directory.on_changed(self.streams.announce)
+
+    def handle(self, request: HttpRequest, sink: Sink) -> None:
+        """Serve one request to an MCP endpoint; the answer goes to `sink`, now or later."""
+        call = Call(self._ids.new(), request, sink, time.monotonic_ns())
+        self._inbound.read(call)
+        sink.on_disconnect(lambda: call.cancel("the client went away"))
+        self._pipeline.start(call)
+
+    def _build(self, parts: Parts) -> Pipeline:
+        directory, authoriser = parts.directory, parts.authoriser
+        answers = Answers(directory, authoriser, parts.sessions, self.streams, self.in_flight, parts.identity)
+        durable = parts.ledger.settings.durability == "strict"
+        stages = (
+            Observe(parts.metrics, time.monotonic_ns),
+            Audit(parts.ledger, parts.clock, time.monotonic_ns),
+            Authenticate(parts.keys.verify),
+            Admit(),
+            Route(directory, answers, self.streams),
+            Authorise(authoriser),
+            Limit(parts.limits, parts.clock.monotonic_s),
+            Wake(directory),
+            Validate(),
+            Screen(authoriser),
+            Intent(parts.ledger, parts.clock, durable=durable),
+            Forward(self.in_flight, dict(parts.identity)),
+        )
+        return Pipeline(stages, outbound.answer)

@@ -1,0 +1,74 @@
+"""An outcome becomes bytes: the JSON-RPC response in the client's era, with the HTTP status that it asks for."""
+
+from __future__ import annotations
+
+import math
+
+from garrison.gateway import refusals
+from garrison.gateway.call import Call, Outcome
+from garrison.kernel.errors import GarrisonError, Kind, Limited
+from garrison.protocol.codes import METHOD_NOT_FOUND, MODERN_HTTP_STATUS
+from garrison.protocol.messages import EMPTY, RpcError, error_frame, result_frame
+
+JSON = {"content-type": "application/json"}
+STREAM = {"content-type": "text/event-stream", "cache-control": "no-cache, no-transform", "x-accel-buffering": "no"}
+
+
+def answer(call: Call, outcome: Outcome) -> None:
+    """Send the outcome to the client, on the stream where one is open."""
+    if call.streaming:
+        if call.rpc_id is not None:
+            call.sink.event(frame(call, outcome))
+        call.sink.end_stream()
+        return
+    if outcome.failure is None and outcome.error is None and call.rpc_id is None:
+        call.sink.respond(202 if call.request.verb == "POST" else 200, b"", {})
+        return
+    call.sink.respond(status(call, outcome), frame(call, outcome), headers(call, outcome))
+
+
+def frame(call: Call, outcome: Outcome) -> bytes:
+    """The JSON-RPC response."""
+    raw_id = call.rpc_id or b"null"
+    if outcome.failure is not None or outcome.error is not None:
+        return error_frame(raw_id, _error(outcome))
+    return result_frame(raw_id, outcome.result if outcome.result is not None else EMPTY)
+
+
+def status(call: Call, outcome: Outcome) -> int:
+    failure = outcome.failure
+    if isinstance(failure, refusals.ProtocolError):
+        return failure.status if call.era == "modern" or failure.rpc != METHOD_NOT_FOUND else 200
+    if failure is not None and failure.kind in refusals.HTTP_STATUS:
+        return refusals.HTTP_STATUS[failure.kind]
+    if call.era == "legacy" or (failure is None and outcome.error is None):
+        return 200
+    return MODERN_HTTP_STATUS.get(_error(outcome).code, 200)
+
+
+def headers(call: Call, outcome: Outcome) -> dict[str, str]:
+    found = dict(JSON)
+    if outcome.failure is not None:
+        found.update(_refusal_headers(outcome.failure))
+    elif call.method == "initialize" and call.session_id:
+        found["mcp-session-id"] = call.session_id
+    return found
+
+
+def _error(outcome: Outcome) -> RpcError:
+    if outcome.failure is not None:
+        return refusals.rpc_error(outcome.failure)
+    assert outcome.error is not None
+    return outcome.error
+
+
+def _refusal_headers(failure: GarrisonError) -> dict[str, str]:
+    if isinstance(failure, refusals.ProtocolError) and failure.allow:
+        return {"allow": failure.allow}
+    if failure.kind is Kind.UNAUTHENTICATED:
+        return {
+            "www-authenticate": f'Bearer realm="garrison", error="invalid_token", error_description="{failure.code}"'
+        }
+    if isinstance(failure, Limited):
+        return {"retry-after": str(max(1, math.ceil(failure.retry_after_s)))}
+    return {}

@@ -1,0 +1,121 @@
+"""The pipeline: THE list of stages, and the one way through it.
+
+Requests go down, outcomes come up through the stages that the request had entered. Nothing here waits: a stage
+that must wait takes its call off the hot path.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+from garrison.gateway.call import Call, Outcome, Pending
+from garrison.gateway.stage import Stage
+from garrison.kernel.errors import Defect, GarrisonError
+
+ORDER = (
+    "observe",  # outermost: what is refused is measured too
+    "audit",  # outside authenticate: refusals are on the record
+    "authenticate",
+    "admit",  # malformed messages are told so only to callers that we know
+    "route",  # which server is meant; authorise needs to know
+    "authorise",
+    "limit",
+    "wake",  # only who may call a lazy server can start it
+    "validate",
+    "screen",
+    "intent",  # the record of what is about to be done, before it is done
+    "forward",
+)
+
+log = logging.getLogger("garrison.gateway")
+
+
+class Pipeline:
+    """Runs calls through `stages`. `answer` takes the finished outcome to the client."""
+
+    def __init__(self, stages: Sequence[Stage], answer: Callable[[Call, Outcome], None]) -> None:
+        """Raises `Defect` when the stages are not in THE order or one needs what none above it gives."""
+        check_order(stages)
+        self._enter = tuple(stage.enter for stage in stages)
+        self._leave = tuple(stage.leave for stage in stages)
+        self._answer = answer
+        self._parked: set[asyncio.Task[None]] = set()
+
+    def start(self, call: Call) -> None:
+        def finish(outcome: Outcome) -> None:
+            self._finish(call, outcome)
+
+        call.finish = finish
+        self._advance(call, 0)
+
+    def _advance(self, call: Call, index: int) -> None:
+        try:
+            while index < len(self._enter):
+                call.depth = index + 1
+                step = self._enter[index](call)
+                index += 1
+                if step is None:
+                    continue
+                if isinstance(step, Outcome):
+                    self._finish(call, step)
+                elif not isinstance(step, Pending):
+                    self._park(call, step, index)
+                return
+        except GarrisonError as error:
+            self._finish(call, Outcome(failure=error))
+        except Exception:  # boundary: a defect in a stage ends its call, not the gateway
+            log.exception("a stage failed", extra={"call": call.id, "method": call.method})
+            self._finish(call, Outcome(failure=_defect(call)))
+
+    def _park(self, call: Call, step: Awaitable[Outcome | None], index: int) -> None:
+        task = asyncio.ensure_future(self._resume(call, step, index))
+        self._parked.add(task)
+        task.add_done_callback(self._parked.discard)
+
+    async def _resume(self, call: Call, step: Awaitable[Outcome | None], index: int) -> None:
+        try:
+            outcome = await step
+        except GarrisonError as error:
+            outcome = Outcome(failure=error)
+        except Exception:  # boundary: as above, for what was waited for
+            log.exception("a stage failed while its call waited", extra={"call": call.id, "method": call.method})
+            outcome = Outcome(failure=_defect(call))
+        if outcome is not None:
+            self._finish(call, outcome)
+        elif not call.finished:
+            self._advance(call, index)
+
+    def _finish(self, call: Call, outcome: Outcome) -> None:
+        if call.finished:
+            return
+        call.finished = True
+        for index in range(call.depth - 1, -1, -1):
+            try:
+                outcome = self._leave[index](call, outcome)
+            except GarrisonError as error:
+                outcome = Outcome(failure=error)
+            except Exception:  # boundary: as above, on the way up
+                log.exception("a stage failed on the way up", extra={"call": call.id, "method": call.method})
+                outcome = Outcome(failure=_defect(call))
+        self._answer(call, outcome)
+
+
+def check_order(stages: Sequence[Stage]) -> None:
+    """Raises `Defect` unless the stages stand in THE order and each finds what it needs."""
+    names = tuple(stage.name for stage in stages)
+    if names != tuple(name for name in ORDER if name in names):
+        raise Defect("pipeline.order", f"stages are not in the pipeline's order: {', '.join(names)}")
+    given: set[str] = set()
+    for stage in stages:
+        missing = stage.needs - given
+        if missing:
+            raise Defect(
+                "pipeline.needs", f"stage {stage.name} needs {', '.join(sorted(missing))}, which no stage gives"
+            )
+        given |= stage.gives
+
+
+def _defect(call: Call) -> Defect:
+    return Defect("gateway.defect", f"the gateway failed on this call ({call.id})", "its log has the details")

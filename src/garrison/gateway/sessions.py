@@ -1,0 +1,84 @@
+"""Sessions of legacy clients: sealed tokens that carry all a gateway needs to know, so that none is kept.
+
+A token is AES-256-GCM over the session's content (NIST SP 800-38D, random 96-bit nonces). Whoever has the key can
+serve it: another replica, or this gateway after a restart. It is bound to the principal that opened it.
+"""
+
+from __future__ import annotations
+
+import os
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections import OrderedDict
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from garrison.kernel.clock import Clock
+from garrison.kernel.ids import Ids
+
+SESSION_LIFE_S = 24 * 3600
+OPENED_MAX = 10_000
+ENDED_MAX = 10_000
+_NONCE_BYTES = 12
+_TOKEN_CHARS_MAX = 2048
+
+
+class Session(msgspec.Struct, frozen=True, array_like=True):
+    """What a legacy client agreed on in `initialize`. `expires_s`: seconds since the epoch."""
+
+    id: str
+    principal: str
+    endpoint: str
+    version: str
+    client: str
+    expires_s: int
+
+
+class Sessions:
+    """Seals and opens session ids. Ended ones are remembered until they would have expired, within a bound."""
+
+    def __init__(self, key: bytes, clock: Clock, ids: Ids) -> None:
+        """`key`: 32 random bytes."""
+        self._cipher = AESGCM(key)
+        self._clock = clock
+        self._ids = ids
+        self._opened: OrderedDict[str, Session] = OrderedDict()
+        self._ended: OrderedDict[str, None] = OrderedDict()
+
+    def seal(self, principal: str, endpoint: str, version: str, client: str) -> str:
+        """A new session's id, for the `Mcp-Session-Id` header."""
+        expires_s = self._now_s() + SESSION_LIFE_S
+        session = Session(self._ids.new(), principal, endpoint, version, client[:100], expires_s)
+        nonce = os.urandom(_NONCE_BYTES)
+        sealed = nonce + self._cipher.encrypt(nonce, msgspec.json.encode(session), b"session")
+        return urlsafe_b64encode(sealed).rstrip(b"=").decode()
+
+    def open(self, token: str) -> Session | None:
+        """The session behind an id; None when it is not ours, was changed, has expired or was ended."""
+        session = self._opened.get(token) or self._unseal(token)
+        if session is None or session.expires_s <= self._now_s() or session.id in self._ended:
+            return None
+        return session
+
+    def end(self, session: Session) -> None:
+        self._ended[session.id] = None
+        while len(self._ended) > ENDED_MAX:
+            self._ended.popitem(last=False)
+
+    def _unseal(self, token: str) -> Session | None:
+        if len(token) > _TOKEN_CHARS_MAX:
+            return None
+        try:
+            sealed = urlsafe_b64decode(token + "=" * (-len(token) % 4))
+            content = self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], b"session")
+            session = msgspec.json.decode(content, type=Session)
+        except (ValueError, InvalidTag, msgspec.MsgspecError):
+            return None
+        self._opened[token] = session
+        while len(self._opened) > OPENED_MAX:
+            self._opened.popitem(last=False)
+        return session
+
+    def _now_s(self) -> int:
+        return self._clock.wall_ns() // 1_000_000_000

@@ -1,0 +1,92 @@
+"""screen: what comes back is looked at: structured output against its schema, lists against what may be seen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from garrison.gateway.call import Call, Outcome, TargetKind
+from garrison.gateway.stage import Stage
+from garrison.gateway.upstreams.definition import KEY, offered
+from garrison.identity.roles import Authoriser
+from garrison.kernel.errors import Unavailable
+from garrison.protocol import methods
+from garrison.protocol.messages import decode_any, encode, members
+
+_KINDS: dict[str, TargetKind] = {
+    methods.TOOLS_LIST: "tool",
+    methods.PROMPTS_LIST: "prompt",
+    methods.RESOURCES_LIST: "resource",
+    methods.TEMPLATES_LIST: "resource",
+}
+
+
+class _ToolResult(msgspec.Struct):
+    isError: bool = False  # noqa: N815  the protocol's name
+    structuredContent: Raw | UnsetType = UNSET  # noqa: N815
+    resultType: str = "complete"  # noqa: N815
+
+
+_decode_tool_result = msgspec.json.Decoder(_ToolResult).decode
+
+
+class Screen(Stage):
+    name = "screen"
+    needs = frozenset({"principal", "target"})
+    gives = frozenset({"screened"})
+
+    def __init__(self, authoriser: Authoriser) -> None:
+        self._authoriser = authoriser
+
+    def leave(self, call: Call, outcome: Outcome) -> Outcome:
+        if outcome.result is None or call.answer is not None:
+            return outcome
+        if call.method == methods.TOOLS_CALL:
+            return self._tool_result(call, outcome)
+        if call.method in _KINDS:
+            outcome.result = self._list(call, outcome.result)
+        return outcome
+
+    def _tool_result(self, call: Call, outcome: Outcome) -> Outcome:
+        try:
+            found = _decode_tool_result(outcome.result or b"")
+        except (msgspec.MsgspecError, RecursionError):
+            raise _bad_output(call, "its result is no tool result") from None
+        outcome.tool_error = found.isError
+        definition = call.definition
+        if definition is None or not definition.has_output_schema or found.isError or found.resultType != "complete":
+            return outcome
+        if found.structuredContent is UNSET:
+            raise _bad_output(call, "it announces an outputSchema but sent no structuredContent")
+        checker = definition.output
+        content = decode_any(found.structuredContent)
+        if checker is not None and not checker.is_valid(content):
+            raise _bad_output(call, "; ".join(checker.problems(content)))
+        return outcome
+
+    def _list(self, call: Call, result: bytes | Raw) -> bytes | Raw:
+        """A live list of one server, without what its filter or the caller's grants leave out."""
+        parts = members(result)
+        member = methods.LIST_MEMBER[call.method]
+        items = decode_any(parts[member]) if member in parts else []
+        kept = [item for item in items if self._may_see(call, item)]
+        if len(kept) == len(items):
+            return result
+        return encode({**parts, member: kept})
+
+    def _may_see(self, call: Call, item: Any) -> bool:
+        assert call.principal is not None
+        assert call.upstream is not None
+        name = item.get(KEY[call.method]) if isinstance(item, dict) else None
+        if not isinstance(name, str):
+            return False
+        if call.method == methods.TOOLS_LIST and not offered(name, call.upstream.spec.tools):
+            return False
+        return self._authoriser.decide(call.principal, _KINDS[call.method], call.upstream.name, name).allowed
+
+
+def _bad_output(call: Call, why: str) -> Unavailable:
+    message = f"server {call.target.server} broke its contract for tool {call.target.name[:128]}: {why}"
+    return Unavailable("server.invalid_output", message, "the server is at fault; the call may have taken effect")

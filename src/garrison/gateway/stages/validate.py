@@ -1,0 +1,60 @@
+"""validate: the called tool exists, and its arguments are what its input schema asks for.
+
+The arguments are decoded here, and what was judged is what is forwarded: the decoded value is written again, so that
+a key that stands twice, or any other trick of the text, cannot mean one thing here and another to the server.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Raw
+
+from garrison.gateway import aggregate
+from garrison.gateway.call import Call
+from garrison.gateway.stage import Stage, Step
+from garrison.kernel.errors import Invalid, NotFound
+from garrison.protocol import methods
+from garrison.protocol.messages import decode_any, raw
+
+_NO_ARGUMENTS = Raw(b"{}")
+
+
+class Validate(Stage):
+    name = "validate"
+    needs = frozenset({"target", "awake"})
+    gives = frozenset({"arguments"})
+
+    def enter(self, call: Call) -> Step:
+        if call.method == methods.TOOLS_CALL and call.upstream is not None and call.answer is None:
+            self._tool(call)
+        return None
+
+    def _tool(self, call: Call) -> None:
+        assert call.upstream is not None
+        name = call.target.name
+        definition = call.upstream.tools.get(name)
+        if definition is None and call.upstream.listed:
+            raise _unknown_tool(call)
+        call.definition = definition
+        call.arguments = _arguments(call)
+        call.params["arguments"] = raw(call.arguments)
+        checker = definition.input if definition is not None else None
+        if checker is not None and not checker.is_valid(call.arguments):
+            problems = "; ".join(checker.problems(call.arguments))
+            raise Invalid("tool.bad_arguments", f"invalid arguments for tool {name[:128]}: {problems}")
+
+
+def _arguments(call: Call) -> dict[str, object]:
+    try:
+        found = decode_any(call.params.get("arguments", _NO_ARGUMENTS))
+    except (msgspec.MsgspecError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise Invalid("tool.bad_arguments", "the arguments of a tool call must be an object")
+    return found
+
+
+def _unknown_tool(call: Call) -> NotFound:
+    target = call.target
+    shown = aggregate.join(target.server, target.name) if not call.endpoint else target.name
+    return NotFound("tool.unknown", f"Unknown tool: {shown[:128]}", f"server {target.server} does not offer it")

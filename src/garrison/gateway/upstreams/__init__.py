@@ -1,0 +1,1 @@
+"""The gateway's view of the servers: connections, what they offer, and who is there."""

@@ -1,0 +1,92 @@
+"""A tool, prompt or resource as its server defined it, with the validators that its schemas ask for."""
+
+from __future__ import annotations
+
+import logging
+from fnmatch import fnmatchcase
+from typing import Any
+
+from msgspec import Raw
+
+from garrison.catalog.spec import ToolFilter
+from garrison.kernel.errors import Invalid
+from garrison.protocol import methods
+from garrison.protocol.headers import param_headers
+from garrison.protocol.messages import raw
+from garrison.protocol.schema import Validator
+
+KEY = {
+    methods.TOOLS_LIST: "name",
+    methods.PROMPTS_LIST: "name",
+    methods.RESOURCES_LIST: "uri",
+    methods.TEMPLATES_LIST: "uriTemplate",
+}
+"""The member that identifies an entry of each list."""
+
+log = logging.getLogger("garrison.gateway")
+
+
+class Definition:
+    """One entry of a list, immutable; validators are compiled at first use."""
+
+    def __init__(self, server: str, key: str, content: dict[str, Any]) -> None:
+        self.server = server
+        self.name = str(content[key])
+        self.content = content
+        self.body: Raw = raw(content)
+        self.has_output_schema = isinstance(content.get("outputSchema"), dict)
+        self._carries_headers = "x-mcp-header" in str(content.get("inputSchema", ""))
+        self._validators: dict[str, Validator | None] = {}
+
+    @property
+    def input(self) -> Validator | None:
+        """For the arguments; None when the server gave no usable schema."""
+        return self._validator("inputSchema")
+
+    @property
+    def output(self) -> Validator | None:
+        """For `structuredContent`; None when the server gave no usable schema."""
+        return self._validator("outputSchema")
+
+    def headers(self, arguments: dict[str, Any]) -> dict[str, str]:
+        """The `Mcp-Param-*` headers that a call with these arguments owes."""
+        return param_headers(self.content.get("inputSchema"), arguments) if self._carries_headers else {}
+
+    def renamed(self, name: str) -> Raw:
+        """The definition under another name."""
+        return raw({**self.content, "name": name})
+
+    def _validator(self, member: str) -> Validator | None:
+        if member not in self._validators:
+            self._validators[member] = self._compile(member)
+        return self._validators[member]
+
+    def _compile(self, member: str) -> Validator | None:
+        schema = self.content.get(member)
+        if not isinstance(schema, dict):
+            return None
+        try:
+            return Validator(schema)
+        except Invalid as error:
+            # The server validates its own input too; refusing its tool for a schema that we cannot read helps nobody.
+            log.warning("a schema is not used", extra={"server": self.server, "tool": self.name, "why": error.message})
+            return None
+
+
+def definitions(server: str, method: str, items: list[Any], tools: ToolFilter) -> dict[str, Definition]:
+    """A list's entries by name, in the server's order: without those that have no name or that the filter hides."""
+    key = KEY[method]
+    found: dict[str, Definition] = {}
+    for item in items:
+        if not isinstance(item, dict) or not isinstance(item.get(key), str) or not item[key]:
+            continue
+        if method == methods.TOOLS_LIST and not offered(item[key], tools):
+            continue
+        found.setdefault(item[key], Definition(server, key, item))
+    return found
+
+
+def offered(tool: str, tools: ToolFilter) -> bool:
+    """Whether the server's filter lets this tool be seen and called."""
+    allowed = any(fnmatchcase(tool, pattern) for pattern in tools.allow)
+    return allowed and not any(fnmatchcase(tool, pattern) for pattern in tools.deny)

@@ -1,0 +1,91 @@
+"""All upstreams by name, in the catalog's order, and where the names of the aggregate lead."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+from garrison.catalog.snapshot import Snapshot
+from garrison.gateway import aggregate
+from garrison.gateway.upstreams.upstream import Upstream
+from garrison.kernel.errors import NotFound
+from garrison.protocol import methods
+from garrison.protocol.connection import Connection
+
+
+class Directory:
+    """Follows the snapshot: `apply` swaps servers in and out, `connected` and `lost` follow their instances.
+
+    `demand(server)` waits until a lazy server serves; set by whoever runs the servers.
+    """
+
+    def __init__(self) -> None:
+        self._upstreams: dict[str, Upstream] = {}
+        self._listeners: list[Callable[[str, str], None]] = []
+        self.demand: Callable[[str], Awaitable[None]] | None = None
+
+    @property
+    def upstreams(self) -> Mapping[str, Upstream]:
+        return self._upstreams
+
+    def on_changed(self, listener: Callable[[str, str], None]) -> None:
+        """Call back with (server, notification method) when a list has changed."""
+        self._listeners.append(listener)
+
+    def apply(self, snapshot: Snapshot) -> None:
+        """Take over a snapshot's servers; an unchanged one keeps its connection and lists."""
+        wanted = {name: spec for name, spec in snapshot.servers.items() if spec.enabled}
+        before = self._upstreams
+        self._upstreams = {
+            name: before[name] if name in before and before[name].spec == spec else Upstream(spec, self._changed)
+            for name, spec in wanted.items()
+        }
+        for server in before.keys() - wanted.keys():
+            for notification in methods.LIST_CHANGED:
+                self._changed(server, notification)
+
+    def connected(self, name: str, connection: Connection) -> None:
+        if name in self._upstreams:
+            self._upstreams[name].connected(connection)
+
+    def lost(self, name: str, problem: str, hint: str) -> None:
+        if name in self._upstreams:
+            self._upstreams[name].lost(problem, hint)
+
+    def get(self, name: str) -> Upstream:
+        """Raises `NotFound`."""
+        try:
+            return self._upstreams[name]
+        except KeyError:
+            hint = "`garrison server list` shows the servers"
+            raise NotFound("server.unknown", f"there is no server {name[:64]!r}", hint) from None
+
+    def named(self, joined: str, kind: str) -> tuple[Upstream, str]:
+        """The upstream behind a name of the aggregate, and the name there. Raises `NotFound`."""
+        found = aggregate.split(joined, self._upstreams)
+        if found is None:
+            hint = f"names begin with their server's: SERVER{aggregate.SEPARATOR}NAME"
+            raise NotFound(f"{kind}.unknown", f"there is no {kind} {joined[:128]!r}", hint)
+        return self._upstreams[found[0]], found[1]
+
+    def owner(self, uri: str) -> Upstream:
+        """The upstream that a resource belongs to: who lists it, else whose template fits. Raises `NotFound`."""
+        for upstream in self._upstreams.values():
+            if uri in upstream.lists[methods.RESOURCES_LIST]:
+                return upstream
+        for upstream in self._upstreams.values():
+            templates = upstream.lists[methods.TEMPLATES_LIST]
+            if any(aggregate.template_matches(template, uri) for template in templates):
+                return upstream
+        raise NotFound("resource.unknown", f"no server offers the resource {uri[:200]!r}")
+
+    async def settled(self) -> None:
+        """Wait until the lists of all connected servers are read."""
+        await asyncio.gather(*(upstream.settled() for upstream in self._upstreams.values()))
+
+    async def close(self) -> None:
+        await asyncio.gather(*(upstream.close() for upstream in self._upstreams.values()))
+
+    def _changed(self, server: str, notification: str) -> None:
+        for listener in self._listeners:
+            listener(server, notification)

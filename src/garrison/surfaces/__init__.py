@@ -1,0 +1,1 @@
+"""How people and machines reach us; the only place that wires things together."""

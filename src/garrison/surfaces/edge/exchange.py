@@ -1,0 +1,135 @@
+"""One request and its answer on an MCP endpoint: the gateway's sink, written straight to the client's socket.
+
+It stands where uvicorn expects a request-response cycle, so that keep-alive and pipelining work as for any other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http
+from collections.abc import Callable, Mapping, Sequence
+
+from garrison.gateway.call import HttpRequest
+from garrison.protocol.events import write_event
+
+WRITE_BUFFER_MAX = 16 * 1024 * 1024
+"""A client that reads its stream so slowly is cut off."""
+
+_STATUS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
+
+
+class _NoEvent:
+    """Stands where uvicorn wakes an ASGI task; here there is none."""
+
+    def set(self) -> None: ...
+
+
+class Exchange:
+    """`current` when it is this exchange's turn on the connection, `whole` when its body has come."""
+
+    message_event = _NoEvent()
+
+    def __init__(
+        self,
+        *,
+        handler: Callable[[HttpRequest, Exchange], None],
+        transport: asyncio.Transport,
+        head: tuple[str, str, Sequence[tuple[bytes, bytes]]],
+        client: str,
+        keep_alive: bool,
+        on_response: Callable[[], None],
+    ) -> None:
+        self.body = bytearray()
+        self.current = False
+        self.whole = False
+        self.keep_alive = keep_alive
+        self.disconnected = False
+        self.response_complete = False
+        self._handler = handler
+        self._transport = transport
+        self._head = head
+        self._client = client
+        self._on_response = on_response
+        self._on_disconnect: Callable[[], None] | None = None
+        self._chunked = False
+
+    def run(self) -> None:
+        """The request is whole and it is its turn."""
+        verb, path, raw_headers = self._head
+        headers: dict[str, str] = {}
+        repeated = []
+        for name, value in raw_headers:
+            key = name.decode("latin-1")
+            if key in headers:
+                repeated.append(key)
+            headers[key] = value.decode("latin-1")
+        request = HttpRequest(verb, path, headers, bytes(self.body), self._client, tuple(repeated))
+        self._handler(request, self)
+
+    def disconnect(self) -> None:
+        self.disconnected = True
+        callback, self._on_disconnect = self._on_disconnect, None
+        if callback is not None and not self.response_complete:
+            callback()
+
+    # the gateway's sink
+
+    def respond(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+        if self.disconnected:
+            return
+        lines = [_STATUS[status], *_lines(headers), f"content-length: {len(body)}\r\n".encode()]
+        self._write(b"".join([*lines, self._connection_line(), b"\r\n", body]))
+        self._complete()
+
+    def open_stream(self, headers: Mapping[str, str]) -> None:
+        self._chunked = True
+        if not self.disconnected:
+            lines = [
+                _STATUS[200],
+                *_lines(headers),
+                b"transfer-encoding: chunked\r\n",
+                self._connection_line(),
+                b"\r\n",
+            ]
+            self._write(b"".join(lines))
+
+    def event(self, frame: bytes) -> None:
+        self._chunk(write_event(frame))
+
+    def keep_alive_comment(self) -> None:
+        self._chunk(b": keep-alive\n\n")
+
+    def end_stream(self) -> None:
+        if not self.disconnected:
+            self._write(b"0\r\n\r\n")
+            self._complete()
+
+    def on_disconnect(self, callback: Callable[[], None]) -> None:
+        self._on_disconnect = callback
+
+    # inside
+
+    def _chunk(self, data: bytes) -> None:
+        if self.disconnected or self.response_complete:
+            return
+        self._write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+        if self._transport.get_write_buffer_size() > WRITE_BUFFER_MAX:
+            self._transport.abort()
+
+    def _write(self, data: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(data)
+
+    def _connection_line(self) -> bytes:
+        return b"" if self.keep_alive else b"connection: close\r\n"
+
+    def _complete(self) -> None:
+        self.response_complete = True
+        self._on_disconnect = None
+        if not self.keep_alive:
+            self._transport.close()
+        self._on_response()
+
+
+def _lines(headers: Mapping[str, str]) -> list[bytes]:
+    return [f"{name}: {value}\r\n".encode("latin-1") for name, value in headers.items()]

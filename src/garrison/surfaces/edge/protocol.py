@@ -1,0 +1,166 @@
+"""The hot path's door: a subclass of uvicorn's HTTP protocol that takes requests to MCP endpoints itself.
+
+Everything else (health, metrics, admin API) goes on to ASGI. uvicorn keeps what it is good at: sockets, keep-alive,
+pipelining, shutdown. The strict guard stands in front of both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from garrison.gateway.call import HttpRequest
+from garrison.surfaces.edge.exchange import Exchange
+from garrison.surfaces.edge.guard import Guard, Refusal
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
+
+Handler = Callable[[HttpRequest, Exchange], None]
+
+HEAD_TIMEOUT_S = 10.0
+BODY_TIMEOUT_S = 30.0
+
+
+def is_mcp_path(path: bytes) -> bool:
+    """`/mcp` and `/servers/NAME/mcp`."""
+    return path == b"/mcp" or (path.startswith(b"/servers/") and path.endswith(b"/mcp"))
+
+
+class EdgeProtocol(HttpToolsProtocol):
+    """One client connection. `handler` and `guard` are set on a subclass by `protocol_class`."""
+
+    handler: Handler
+    guard: Guard
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._deadline: asyncio.TimerHandle | None = None
+        self._body_size = 0
+        self._refused = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect(HEAD_TIMEOUT_S)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._expect(None)
+        exchange = self._exchange()
+        super().connection_lost(exc)
+        if exchange is not None:
+            exchange.disconnect()
+
+    def data_received(self, data: bytes) -> None:
+        if not self._refused:
+            super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._body_size = 0
+        self._expect(HEAD_TIMEOUT_S)
+
+    def on_headers_complete(self) -> None:
+        self._expect(BODY_TIMEOUT_S)
+        refusal = self.guard.check(self.parser.get_method(), self.url, self.parser.get_http_version(), self.headers)
+        if refusal is not None:
+            self._refuse(refusal)
+            return
+        path = self.url.partition(b"?")[0]
+        if not is_mcp_path(path):
+            super().on_headers_complete()
+            return
+        self._begin_exchange(path)
+
+    def on_body(self, body: bytes) -> None:
+        self._body_size += len(body)
+        if self._refused:
+            return
+        if self._body_size > self.guard.body_bytes_max:
+            self._refuse(Refusal(413, f"the body is larger than {self.guard.body_bytes_max} bytes"))
+            return
+        exchange = self._exchange()
+        if exchange is not None:
+            exchange.body += body
+        else:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._expect(None)
+        if self._refused:
+            return
+        exchange = self._exchange()
+        if exchange is None:
+            super().on_message_complete()
+            return
+        exchange.whole = True
+        if exchange.current:
+            exchange.run()
+
+    def _exchange(self) -> Exchange | None:
+        """The request that is being read, if it is one of ours."""
+        cycle: Any = self.cycle
+        return cycle if isinstance(cycle, Exchange) else None
+
+    def _begin_exchange(self, path: bytes) -> None:
+        before = self.cycle
+        exchange = Exchange(
+            handler=type(self).handler,
+            transport=self.transport,
+            head=(self.parser.get_method().decode("ascii"), path.decode("latin-1"), self.headers),
+            client=self.client[0] if self.client else "",
+            keep_alive=self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        self.cycle = exchange  # type: ignore[assignment]
+        if self.expect_100_continue:
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if before is None or before.response_complete:
+            exchange.current = True
+        else:  # pipelined: its turn comes when the one before is answered
+            self.flow.pause_reading()
+            self.pipeline.appendleft((exchange, self.app))  # type: ignore[arg-type]
+
+    def _start_asgi_task(self, cycle: Any, app: ASGI3Application) -> None:
+        if not isinstance(cycle, Exchange):
+            super()._start_asgi_task(cycle, app)
+            return
+        cycle.current = True
+        if cycle.whole:
+            cycle.run()
+
+    def send_400_response(self, msg: str) -> None:
+        """What the parser could not read."""
+        self._refuse(Refusal(400, "the request is not valid HTTP"))
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Answer and close: after a malformed request, nothing on this connection can be trusted."""
+        self._refused = True
+        self._expect(None)
+        if not self.transport.is_closing():
+            self.transport.write(refusal_response(refusal))
+            self.transport.close()
+
+    def _expect(self, seconds: float | None) -> None:
+        """The next part of the request has this long to come; None when nothing is awaited."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        if seconds is not None:
+            self._deadline = self.loop.call_later(seconds, self._too_slow)
+
+    def _too_slow(self) -> None:
+        self._refuse(Refusal(408, "the request came too slowly"))
+
+
+def protocol_class(handler: Handler, guard: Guard) -> type[EdgeProtocol]:
+    """The class that uvicorn makes one instance of for each connection."""
+    return type("BoundEdgeProtocol", (EdgeProtocol,), {"handler": staticmethod(handler), "guard": guard})
+
+
+def refusal_response(refusal: Refusal) -> bytes:
+    body = b'{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"' + refusal.message.encode() + b'"}}'
+    head = f"HTTP/1.1 {refusal.status} Refused\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+    return f"{head}connection: close\r\n\r\n".encode() + body

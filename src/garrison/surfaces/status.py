@@ -1,0 +1,49 @@
+"""One server as people and scripts see it: what the supervisor observed and what the gateway lists, in one row. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from garrison.catalog.spec import ServerSpec
+from garrison.gateway.upstreams.upstream import Upstream
+from garrison.runtimes.instance import Observed
+
+
+def server_row(spec: ServerSpec, observed: Observed | None, upstream: Upstream | None) -> dict[str, Any]:
+    """`tools` is None until they were listed; `error` is one sentence, empty while all is well."""
+    if observed is None or not spec.enabled:
+        state = "stopped"
+        return {**_row(spec), "state": state, "error": "" if spec.enabled else "disabled in the configuration"}
+    listing_problem = upstream.problem if upstream is not None and upstream.connection is not None else ""
+    return {
+        **_row(spec),
+        "state": str(observed.state),
+        "era": observed.era,
+        "version": observed.version,
+        "tools": len(upstream.tools) if upstream is not None and upstream.listed else None,
+        "error": observed.error or listing_problem,
+        "hint": observed.hint,
+        "startup_s": round(observed.startup_s, 3),
+        "started_at": observed.started_at,
+        "restarts": observed.restarts,
+        "pid": observed.pid,
+        "log_tail": list(observed.log_tail),
+    }
+
+
+def _row(spec: ServerSpec) -> dict[str, Any]:
+    return {
+        "name": spec.name,
+        "state": "",
+        "era": "",
+        "tools": None,
+        "error": "",
+        "hint": "",
+        "version": "",
+        "transport": spec.transport,
+        "start": spec.start,
+        "startup_s": 0.0,
+        "started_at": "",
+        "restarts": 0,
+        "pid": 0,
+    }

@@ -1,0 +1,216 @@
+"""The composition root: the only place that knows how all the parts go together, and which drivers there are."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from garrison import __version__
+from garrison.catalog.references import resolve_spec
+from garrison.catalog.snapshot import Snapshot
+from garrison.catalog.spec import ServerSpec
+from garrison.gateway.gateway import Gateway, Parts
+from garrison.gateway.sessions import Sessions
+from garrison.gateway.stages.limit import Limits
+from garrison.gateway.upstreams.directory import Directory
+from garrison.identity.keys import KeyStore
+from garrison.identity.roles import Authoriser
+from garrison.identity.secrets import SecretsFile
+from garrison.kernel.clock import SystemClock
+from garrison.kernel.errors import GarrisonError, Invalid
+from garrison.kernel.home import Home, write_private
+from garrison.kernel.ids import RandomIds
+from garrison.protection.entries import Entry
+from garrison.protection.ledger import Ledger, LedgerSettings
+from garrison.protocol.connection import Connection
+from garrison.protocol.transports.http import HttpTransport
+from garrison.protocol.transports.sse import SseTransport
+from garrison.protocol.transports.stdio import StdioTransport
+from garrison.runtimes.drivers.process import ProcessDriver, Surroundings
+from garrison.runtimes.drivers.remote import RemoteDriver
+from garrison.runtimes.instance import HttpEndpoint, Instance, Observed
+from garrison.runtimes.life import Policies
+from garrison.runtimes.probes import HealthPolicy
+from garrison.runtimes.reaper import Reaper
+from garrison.runtimes.supervisor import Hooks, Supervisor
+from garrison.surfaces.launchers import launcher_folders
+from garrison.surfaces.settings import Settings
+from garrison.telemetry.metrics import Metrics
+from garrison.telemetry.process import add_process_metrics
+from garrison.telemetry.redaction import redactor
+
+IDENTITY = {"name": "garrison", "title": "Garrison", "version": __version__}
+"""What we call ourselves towards clients and servers."""
+
+ADMIN = "garrison"
+"""The principal of changes that the fleet makes by itself."""
+
+DRAIN_POLL_S = 0.05
+
+log = logging.getLogger("garrison")
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """A running fleet's parts, put together."""
+
+    home: Home
+    settings: Settings
+    directory: Directory
+    supervisor: Supervisor[Connection]
+    gateway: Gateway
+    keys: KeyStore
+    authoriser: Authoriser
+    ledger: Ledger
+    metrics: Metrics
+    reaper: Reaper
+
+
+def build(home: Home, settings: Settings, snapshot: Snapshot, fleet_id: str) -> Fleet:
+    """Put everything together; nothing runs yet. Raises typed errors for what cannot be opened."""
+    home.create()
+    clock, ids, metrics = SystemClock(), RandomIds(), Metrics()
+    add_process_metrics(metrics)
+    limits = LedgerSettings(durability=settings.ledger.durability, window_s=settings.ledger.window_s)
+    ledger = Ledger(home.ledger, limits, clock)
+    keys = KeyStore(home.keys, clock)
+    keys.ensure_admin(home)
+    authoriser = Authoriser(snapshot.roles)
+    directory = Directory()
+    directory.apply(snapshot)
+    parts = Parts(
+        directory=directory,
+        keys=keys,
+        authoriser=authoriser,
+        ledger=ledger,
+        metrics=metrics,
+        sessions=Sessions(_session_key(home), clock, ids),
+        clock=clock,
+        ids=ids,
+        identity=IDENTITY,
+        limits=_limits(settings),
+    )
+    reaper = Reaper()
+    supervisor = _supervisor(home, settings, directory, ledger, reaper, fleet_id)
+    gateway = Gateway(parts)
+    return Fleet(home, settings, directory, supervisor, gateway, keys, authoriser, ledger, metrics, reaper)
+
+
+def _supervisor(
+    home: Home, settings: Settings, directory: Directory, ledger: Ledger, reaper: Reaper, fleet_id: str
+) -> Supervisor[Connection]:
+    where = Surroundings(fleet_id, home.logs, os.environ, launcher_folders())
+    process, remote = ProcessDriver(where, StdioTransport, reaper), RemoteDriver()
+    stored = SecretsFile(home.secrets, home.secrets_key)
+    hooks = Hooks(
+        resolve=lambda spec: resolved(spec, os.environ, stored),
+        record=lambda change, server, detail: record_change(ledger, ADMIN, change, server, detail),
+        drained=lambda server: _drained(directory, server),
+        busy=lambda server: _in_flight(directory, server) > 0,
+    )
+    health = HealthPolicy(
+        settings.supervisor.health_interval_s,
+        settings.supervisor.health_timeout_s,
+        settings.supervisor.health_failures_max,
+    )
+    supervisor: Supervisor[Connection] = Supervisor(
+        {"stdio": process, "http": remote, "sse": remote},
+        Connector(),
+        hooks,
+        Policies(health=health, drain_s=settings.edge.drain_s),
+    )
+    supervisor.subscribe(lambda name, observed, link: publish(directory, name, observed, link))
+    directory.demand = supervisor.demand
+    return supervisor
+
+
+class Connector:
+    """Makes the connection that suits an instance; remembers which servers cannot bear the era probe."""
+
+    def __init__(self) -> None:
+        self._legacy_only: set[str] = set()
+
+    def __call__(self, instance: Instance) -> Connection:
+        name, endpoint = instance.server, instance.endpoint
+        legacy_only = name in self._legacy_only
+        if not isinstance(endpoint, HttpEndpoint):
+            assert isinstance(endpoint.channel, StdioTransport)
+            connection = Connection(endpoint.channel, IDENTITY, label=name, legacy_only=legacy_only)
+            connection.on_closed(lambda reason: self._judge(name, connection))
+            return connection
+        if endpoint.kind == "sse":
+            carrier = SseTransport(endpoint.url, endpoint.headers, label=name)
+            return Connection(carrier, IDENTITY, label=name, legacy_only=True)
+        return Connection(HttpTransport(endpoint.url, endpoint.headers, label=name), IDENTITY, label=name)
+
+    def _judge(self, name: str, connection: Connection) -> None:
+        """A server that dies in the handshake may have died of the probe: the next start leaves it out."""
+        if not connection.info.version:
+            self._legacy_only.symmetric_difference_update({name})
+
+
+def publish(directory: Directory, name: str, observed: Observed, link: Connection | None) -> None:
+    """The supervisor's news, for the gateway's view."""
+    upstream = directory.upstreams.get(name)
+    if upstream is None:
+        return
+    if link is None:
+        directory.lost(name, observed.error or f"it is {observed.state}", observed.hint)
+    elif upstream.connection is not link:
+        directory.connected(name, link)
+
+
+def apply(fleet: Fleet, snapshot: Snapshot) -> Any:
+    """Let a new snapshot take over: the gateway's view first, then the instances. Returns the supervisor's awaitable."""
+    fleet.authoriser.replace(snapshot.roles)
+    fleet.directory.apply(snapshot)
+    return fleet.supervisor.apply(snapshot)
+
+
+def resolved(spec: ServerSpec, environment: Mapping[str, str], stored: SecretsFile) -> ServerSpec:
+    """The spec with its references filled in. Raises `Invalid` naming everything that is missing."""
+    full, problems = resolve_spec(spec, environment, stored.get)
+    if problems:
+        hints = "; ".join(dict.fromkeys(problem.hint for problem in problems))
+        raise Invalid("server.reference_missing", "; ".join(problem.message for problem in problems), hints)
+    for value in (*full.env.values(), *full.headers.values()):
+        if value not in spec.env.values() and value not in spec.headers.values():
+            redactor.add(value)
+    return full
+
+
+def record_change(ledger: Ledger, principal: str, change: str, server: str, detail: Mapping[str, Any]) -> None:
+    """A change on the record; what cannot be recorded is at least logged, for it has happened already."""
+    entry = Entry(SystemClock().wall_ns(), "change", principal=principal, action=change, server=server, detail=detail)
+    try:
+        ledger.append(entry)
+    except GarrisonError as error:
+        log.error("a change could not be recorded", extra={"change": change, "server": server, "why": error.message})
+
+
+def _limits(settings: Settings) -> Limits:
+    given = settings.limits
+    return Limits(given.calls_per_s, given.burst, given.concurrent_calls, given.concurrent_calls_per_server)
+
+
+def _session_key(home: Home) -> bytes:
+    path: Path = home.session_key
+    if not path.exists():
+        write_private(path, secrets.token_bytes(32))
+    return path.read_bytes()
+
+
+def _in_flight(directory: Directory, server: str) -> int:
+    upstream = directory.upstreams.get(server)
+    return upstream.in_flight if upstream is not None else 0
+
+
+async def _drained(directory: Directory, server: str) -> None:
+    while _in_flight(directory, server):
+        await asyncio.sleep(DRAIN_POLL_S)
