@@ -41,6 +41,15 @@ def connect_read_only(path: Path, busy_timeout_s: float = BUSY_TIMEOUT_S) -> sql
     )
 
 
+def file_identity(path: Path) -> tuple[int, int] | None:
+    """Which file the path means now (device, inode); None if there is none. A deleted file can stay open unnoticed."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 @contextmanager
 def writing(connection: sqlite3.Connection) -> Iterator[None]:
     """One transaction that holds the write lock from its start, so that what it reads cannot change under it."""

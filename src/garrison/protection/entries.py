@@ -52,7 +52,7 @@ class Recorded(msgspec.Struct, frozen=True):
 class Masking(Protocol):
     """What an entry needs from the redactor."""
 
-    def suspects(self, data: bytes) -> bool: ...
+    def suspects(self, text: str, names_too: bool = False) -> bool: ...
 
     def text(self, text: str) -> str: ...
 
@@ -67,9 +67,10 @@ def encode(entry: Entry, masking: Masking) -> bytes:
     """The body: at most `BODY_BYTES_MAX` bytes on one line. Any entry can be encoded."""
     try:
         body = _encode(entry)
+        suspect = masking.suspects(entry.action + entry.server + entry.target)  # what callers can put their own text in
     except (TypeError, ValueError, OverflowError, RecursionError):  # a lone surrogate, a huge integer, a cycle
         return _carefully(entry, masking)
-    if len(body) > BODY_BYTES_MAX or masking.suspects(body):
+    if suspect or len(body) > BODY_BYTES_MAX or (entry.detail and masking.suspects(body.decode(), names_too=True)):
         return _carefully(entry, masking)
     return body
 

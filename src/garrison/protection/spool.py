@@ -27,6 +27,7 @@ from zlib import crc32
 _MAGIC = b"gsnspl1\n"
 _HEADER_BYTES = 4096
 _FRAME = Struct("<IIQ")
+_pack = _FRAME.pack
 _WRAP = 0xFFFFFFFF
 
 
@@ -61,19 +62,16 @@ class Spool:
         return self._end
 
     def put(self, body: bytes) -> int:
-        """Keep a body; returns the position behind it, or 0 when there is no room."""
-        size = _padded(len(body))
+        """Keep a body; returns the position behind it, or 0 when there is no room. On the hot path: one memory copy."""
+        length = len(body)
+        size = (length + 23) & ~7
         at = self._end % self._capacity
-        room_to_edge = self._capacity - at
-        skip = room_to_edge if size > room_to_edge else 0
-        if self._end + skip + size - self._done > self._capacity:
-            return 0
-        if skip:
-            self._wrap(at)
-            at = 0
+        if at + size > self._capacity or self._end + size - self._done > self._capacity:
+            if not self._make_room(at, size):
+                return 0
+            at = self._end % self._capacity
         start = _HEADER_BYTES + at
-        self._map[start + 16 : start + 16 + len(body)] = body
-        _FRAME.pack_into(self._map, start, len(body), crc32(body), self._end)
+        self._map[start : start + 16 + length] = _pack(length, crc32(body), self._end) + body
         self._end += size
         return self._end
 
@@ -100,10 +98,15 @@ class Spool:
             os.pwrite(self._descriptor, head, 0)
         return head[8:].hex()
 
-    def _wrap(self, at: int) -> None:
-        if self._capacity - at >= _FRAME.size:
+    def _make_room(self, at: int, size: int) -> bool:
+        """Go on at the ring's beginning when its edge is in the way. False when the ring is full."""
+        skip = self._capacity - at if at + size > self._capacity else 0
+        if self._end + skip + size - self._done > self._capacity:
+            return False
+        if skip >= _FRAME.size:
             _FRAME.pack_into(self._map, _HEADER_BYTES + at, _WRAP, 0, self._end)
-        self._end += self._capacity - at
+        self._end += skip
+        return True
 
     def _frames(self) -> Iterator[bytes]:
         while True:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from garrison.kernel.clock import Clock
-from garrison.kernel.store import connect, writing
+from garrison.kernel.store import connect, file_identity, writing
 from garrison.protection.chain import Head, Page, extend, head_of
 from garrison.protection.entries import GAP, Entry, encode
 from garrison.protection.head import HeadFile, create_head, read_head
@@ -48,7 +48,7 @@ class Store:
     def __init__(self, path: Path, clock: Clock, create: bool = True) -> None:
         self._path = path
         self._connection = connect(path, create=create)
-        self._opened = _identity(path)
+        self._opened = file_identity(path)
         try:
             found = self._prepare(clock)
             self._head_file = HeadFile(path)
@@ -123,16 +123,8 @@ class Store:
 
     def _insist_on_the_same_file(self) -> None:
         """A ledger that was moved or deleted under a running writer would swallow entries silently."""
-        if _identity(self._path) != self._opened:
+        if file_identity(self._path) != self._opened:
             raise sqlite3.OperationalError(f"{self._path} is no longer the file that was opened")
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def _statements(script: str) -> list[str]:
