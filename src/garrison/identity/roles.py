@@ -50,7 +50,7 @@ class _Grant:
 
 
 class Authoriser:
-    """Decides for one snapshot's roles; make a new one when the roles change. Safe for several threads."""
+    """Decides by the roles of the present snapshot. Safe for several threads."""
 
     def __init__(self, roles: Mapping[str, RoleSpec]) -> None:
         """Invalid if `admin` is among the roles, which cannot be redefined."""
@@ -60,6 +60,11 @@ class Authoriser:
             )
         self._roles = {name: tuple(_compiled(grant) for grant in role.grants) for name, role in roles.items()}
         self._cache: dict[_CacheKey, Decision] = {}
+
+    def replace(self, roles: Mapping[str, RoleSpec]) -> None:
+        """Take over another snapshot's roles. Invalid as for the first ones, and then nothing changes."""
+        other = Authoriser(roles)
+        self._roles, self._cache = other._roles, other._cache
 
     def decide(self, principal: Principal, kind: TargetKind, server: str, name: str = "") -> Decision:
         """May this principal use this tool, prompt or resource of this server, or see the server at all?"""

@@ -137,13 +137,17 @@ class Connection:
         """A request of our own, awaited. Raises the typed error; a JSON-RPC error raises `Refused`."""
         own = {key: raw(value) for key, value in (params or {}).items()}
         if self.info.era == "modern":
-            own["_meta"] = raw(modern_meta(self.info.version, self._client))
+            own["_meta"] = self.own_meta()
         try:
             async with asyncio.timeout(timeout_s):
                 return await self.ask_raw(method, own, self.headers(method, own))
         except TimeoutError:
             message = f"server {self.label} did not answer {method} within {timeout_s:g} s"
             raise TimedOut("server.timeout", message, "see its log; raise its timeout if it is only slow") from None
+
+    def own_meta(self) -> Raw:
+        """The `_meta` of our own requests to a modern server."""
+        return raw(modern_meta(self.info.version, self._client))
 
     async def ask_raw(self, method: str, params: Mapping[str, Raw], headers: Mapping[str, str]) -> Raw:
         """A request with exactly these parameters and headers, awaited; leaving early cancels it."""

@@ -147,7 +147,7 @@ class Node:
         self._settled = False
         actions = await wiring.apply(self.fleet, desired.snapshot())
         await self._until_settled()
-        return [{"step": action.step, "server": action.server, "why": action.why} for action in actions]
+        return [{"step": action.step, "server": action.server, "why": action.reason} for action in actions]
 
     async def restart(self, name: str, principal: str) -> None:
         self._record("server.restart_asked", {}, principal, name)

@@ -1,4 +1,4 @@
-"""One server as people and scripts see it: what the supervisor observed and what the gateway lists, in one row. Pure."""
+"""One server as people and scripts see it: what was observed and what the gateway lists, in one row. Pure."""
 
 from __future__ import annotations
 

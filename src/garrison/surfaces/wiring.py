@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +37,7 @@ from garrison.runtimes.instance import HttpEndpoint, Instance, Observed
 from garrison.runtimes.life import Policies
 from garrison.runtimes.probes import HealthPolicy
 from garrison.runtimes.reaper import Reaper
+from garrison.runtimes.reconcile import Action
 from garrison.runtimes.supervisor import Hooks, Supervisor
 from garrison.surfaces.launchers import launcher_folders
 from garrison.surfaces.settings import Settings
@@ -50,8 +50,6 @@ IDENTITY = {"name": "garrison", "title": "Garrison", "version": __version__}
 
 ADMIN = "garrison"
 """The principal of changes that the fleet makes by itself."""
-
-DRAIN_POLL_S = 0.05
 
 log = logging.getLogger("garrison")
 
@@ -111,8 +109,8 @@ def _supervisor(
     hooks = Hooks(
         resolve=lambda spec: resolved(spec, os.environ, stored),
         record=lambda change, server, detail: record_change(ledger, ADMIN, change, server, detail),
-        drained=lambda server: _drained(directory, server),
-        busy=lambda server: _in_flight(directory, server) > 0,
+        drained=directory.drained,
+        busy=directory.busy,
     )
     health = HealthPolicy(
         settings.supervisor.health_interval_s,
@@ -126,7 +124,11 @@ def _supervisor(
         Policies(health=health, drain_s=settings.edge.drain_s),
     )
     supervisor.subscribe(lambda name, observed, link: publish(directory, name, observed, link))
-    directory.demand = supervisor.demand
+
+    async def demand(server: str) -> None:
+        await supervisor.demand(server)
+
+    directory.demand = demand
     return supervisor
 
 
@@ -166,16 +168,19 @@ def publish(directory: Directory, name: str, observed: Observed, link: Connectio
         directory.connected(name, link)
 
 
-def apply(fleet: Fleet, snapshot: Snapshot) -> Any:
-    """Let a new snapshot take over: the gateway's view first, then the instances. Returns the supervisor's awaitable."""
+async def apply(fleet: Fleet, snapshot: Snapshot) -> Sequence[Action]:
+    """Let a new snapshot take over: the gateway's view first, then the instances."""
     fleet.authoriser.replace(snapshot.roles)
     fleet.directory.apply(snapshot)
-    return fleet.supervisor.apply(snapshot)
+    return await fleet.supervisor.apply(snapshot)
 
 
 def resolved(spec: ServerSpec, environment: Mapping[str, str], stored: SecretsFile) -> ServerSpec:
     """The spec with its references filled in. Raises `Invalid` naming everything that is missing."""
-    full, problems = resolve_spec(spec, environment, stored.get)
+    def secret(name: str) -> str | None:
+        return stored.get(name) if name in stored.list() else None
+
+    full, problems = resolve_spec(spec, environment, secret)
     if problems:
         hints = "; ".join(dict.fromkeys(problem.hint for problem in problems))
         raise Invalid("server.reference_missing", "; ".join(problem.message for problem in problems), hints)
@@ -204,13 +209,3 @@ def _session_key(home: Home) -> bytes:
     if not path.exists():
         write_private(path, secrets.token_bytes(32))
     return path.read_bytes()
-
-
-def _in_flight(directory: Directory, server: str) -> int:
-    upstream = directory.upstreams.get(server)
-    return upstream.in_flight if upstream is not None else 0
-
-
-async def _drained(directory: Directory, server: str) -> None:
-    while _in_flight(directory, server):
-        await asyncio.sleep(DRAIN_POLL_S)

@@ -51,7 +51,7 @@ class Limit(Stage):
         self._check_concurrency(call, account)
         account.in_flight += 1
         if call.upstream is not None:
-            call.upstream.in_flight += 1
+            call.upstream.entered()
         call.limited = True
         return None
 
@@ -59,7 +59,7 @@ class Limit(Stage):
         if call.limited and call.principal is not None:
             self._accounts[call.principal.id].in_flight -= 1
             if call.upstream is not None:
-                call.upstream.in_flight -= 1
+                call.upstream.left()
         return outcome
 
     def _account(self, principal_id: str) -> _Account:

@@ -21,6 +21,7 @@ class Directory:
 
     def __init__(self) -> None:
         self._upstreams: dict[str, Upstream] = {}
+        self._retired: list[Upstream] = []
         self._listeners: list[Callable[[str, str], None]] = []
         self.demand: Callable[[str], Awaitable[None]] | None = None
 
@@ -36,6 +37,8 @@ class Directory:
         """Take over a snapshot's servers; an unchanged one keeps its connection and lists."""
         wanted = {name: spec for name, spec in snapshot.servers.items() if spec.enabled}
         before = self._upstreams
+        replaced = [upstream for name, upstream in before.items() if wanted.get(name) != upstream.spec]
+        self._retired = [upstream for upstream in (*self._retired, *replaced) if upstream.in_flight]
         self._upstreams = {
             name: before[name] if name in before and before[name].spec == spec else Upstream(spec, self._changed)
             for name, spec in wanted.items()
@@ -79,12 +82,24 @@ class Directory:
                 return upstream
         raise NotFound("resource.unknown", f"no server offers the resource {uri[:200]!r}")
 
+    def busy(self, name: str) -> bool:
+        """Whether calls to this server are in flight."""
+        return any(upstream.in_flight for upstream in self._named(name))
+
+    async def drained(self, name: str) -> None:
+        """Wait until no call to this server is in flight, in its present shape or an earlier one."""
+        for upstream in self._named(name):
+            await upstream.drained()
+
     async def settled(self) -> None:
         """Wait until the lists of all connected servers are read."""
         await asyncio.gather(*(upstream.settled() for upstream in self._upstreams.values()))
 
     async def close(self) -> None:
         await asyncio.gather(*(upstream.close() for upstream in self._upstreams.values()))
+
+    def _named(self, name: str) -> list[Upstream]:
+        return [upstream for upstream in (*self._retired, *self._upstreams.values()) if upstream.name == name]
 
     def _changed(self, server: str, notification: str) -> None:
         for listener in self._listeners:

@@ -37,7 +37,9 @@ class Upstream:
         self.hint = ""
         self.listed = False
         """Whether the lists were fetched at least once."""
-        self.in_flight = 0
+        self._in_flight = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._changed = changed
         self._refreshing: asyncio.Task[None] | None = None
         self._stale: set[str] = set()
@@ -77,6 +79,25 @@ class Upstream:
         self._stale.update(stale)
         if self._refreshing is None or self._refreshing.done():
             self._refreshing = asyncio.get_running_loop().create_task(self._refresh())
+
+    @property
+    def in_flight(self) -> int:
+        """Calls without an answer yet."""
+        return self._in_flight
+
+    def entered(self) -> None:
+        self._in_flight += 1
+        if self._in_flight == 1:
+            self._idle.clear()
+
+    def left(self) -> None:
+        self._in_flight -= 1
+        if not self._in_flight:
+            self._idle.set()
+
+    async def drained(self) -> None:
+        """Wait until no call is in flight."""
+        await self._idle.wait()
 
     async def settled(self) -> None:
         """Wait until the lists are read, or reading them has failed."""
