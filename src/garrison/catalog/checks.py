@@ -11,12 +11,11 @@ from garrison.catalog import plaintext
 from garrison.catalog.draft import Draft, Text
 from garrison.catalog.launch import program, really
 from garrison.catalog.notes import Notes, brief
-from garrison.catalog.packages import package_of
+from garrison.catalog.packages import package_of, pinning_hint
 from garrison.catalog.placeholders import is_placeholder
 from garrison.catalog.references import literals
 
 _WINDOWS_PATH = re.compile(r"(?:^|[=\s\"'])(?:[A-Za-z]:[\\/](?![\\/])|\\\\[\w.-]+\\)|\.exe$", re.IGNORECASE)
-_PINNED_BY = {"npm": "NAME@1.2.3", "python": "NAME==1.2.3", "image": "IMAGE:1.2.3", "deno": "npm:NAME@1.2.3"}
 
 
 def check(draft: Draft, notes: Notes) -> None:
@@ -31,7 +30,7 @@ def _unpinned(draft: Draft, notes: Notes) -> None:
     if package is None or package.pinned or is_placeholder(package.name):
         return
     message = f"{brief(package.name)} has no fixed version: it can change from one start to the next"
-    notes.warn("package.unpinned", message, f"write {_PINNED_BY[package.kind]}", command[package.index].place)
+    notes.warn("package.unpinned", message, pinning_hint(package), command[package.index].place)
 
 
 def _container_without_input(draft: Draft, notes: Notes) -> None:

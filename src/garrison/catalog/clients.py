@@ -26,7 +26,7 @@ class Client:
 
 _CODEX_KEYS = frozenset(
     {"model", "model_provider", "approval_policy", "sandbox_mode", "profiles", "features", "agents", "permissions"}
-    | {"default_permissions", "persistent_instructions", "notify", "tools", "projects"}
+    | {"default_permissions", "persistent_instructions", "notify"}
 )
 
 GARRISON: Final = Client(Habits("Garrison", timeout_unit="s"), ("garrison.yaml", "garrison.yml"))
@@ -63,7 +63,18 @@ CLIENTS: Final[tuple[Client, ...]] = (
         Habits("Zed"),
         (".zed/settings.json",),
         (".config/zed/settings.json",),
-        frozenset({"context_servers", "vim_mode", "buffer_font_size", "ui_font_size", "lsp", "assistant", "agent"}),
+        frozenset(
+            {
+                "context_servers",
+                "vim_mode",
+                "buffer_font_size",
+                "ui_font_size",
+                "lsp",
+                "assistant",
+                "base_keymap",
+                "languages",
+            }
+        ),
     ),
     Client(
         Habits("OpenCode"),

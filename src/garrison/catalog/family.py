@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 
 from garrison.catalog.draft import Draft
 from garrison.catalog.entry import Habits, read_entry
@@ -29,12 +28,12 @@ class Reading:
     """What one document declares."""
 
     drafts: list[Draft] = field(default_factory=list)
-    variables: Mapping[str, str] = MappingProxyType({})
+    variables: Mapping[str, str] = field(default_factory=dict)
     """Foreign references of this file, without their braces, and what they are in ours."""
     native: bool = False
     """Written for Garrison: taken as it is, nothing translated."""
-    roles: Mapping[str, RoleSpec] = MappingProxyType({})
-    settings: Mapping[str, Plain] = MappingProxyType({})
+    roles: Mapping[str, RoleSpec] = field(default_factory=dict)
+    settings: Mapping[str, Plain] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
+
+import msgspec
 
 from garrison.catalog.problems import Problem, Severity
 
@@ -21,37 +24,43 @@ class Place:
 
 
 WHOLE_FILE = Place()
+_STRETCH = re.compile(r"[A-Za-z0-9]{16,}")
+_UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 
 
 class Notes:
     """`about` is put before each message: the server that is meant."""
 
     def __init__(self, file: str = "", limit: int = PROBLEMS_MAX) -> None:
-        self._file = file
+        self.file = file
         self._limit = limit
         self._about = ""
         self._found: list[Problem] = []
+        self._by_name: dict[str, list[Problem]] = {}
+        self._name = ""
 
     def about(self, name: str) -> Notes:
         """The same collection, for problems of one server."""
-        view = Notes(self._file, self._limit)
-        view._found = self._found
+        view = Notes(self.file, self._limit)
+        view._found, view._by_name, view._name = self._found, self._by_name, name
         view._about = f"{safe(name)}: "
         return view
 
     def add(self, severity: Severity, code: str, message: str, hint: str, place: Place) -> None:
-        if len(self._found) < self._limit:
-            self._found.append(
-                Problem(
-                    severity=severity,
-                    code=code,
-                    message=self._about + message,
-                    hint=hint,
-                    file=self._file,
-                    line=place.line,
-                    column=place.column,
-                )
-            )
+        if len(self._found) >= self._limit:
+            return
+        problem = Problem(
+            severity=severity,
+            code=code,
+            message=self._about + message,
+            hint=hint,
+            file=self.file,
+            line=place.line,
+            column=place.column,
+        )
+        self._found.append(problem)
+        if self._name:
+            self._by_name.setdefault(self._name, []).append(problem)
 
     def error(self, code: str, message: str, hint: str, place: Place) -> None:
         self.add("error", code, message, hint, place)
@@ -61,6 +70,14 @@ class Notes:
 
     def note(self, code: str, message: str, hint: str, place: Place) -> None:
         self.add("note", code, message, hint, place)
+
+    def put(self, problem: Problem) -> None:
+        """A problem found elsewhere, that now belongs to this file."""
+        self._found.append(msgspec.structs.replace(problem, file=self.file))
+
+    def remarks(self, name: str) -> tuple[Problem, ...]:
+        """What was said about one server."""
+        return tuple(self._by_name.get(name, ()))
 
     @property
     def all(self) -> tuple[Problem, ...]:
@@ -82,17 +99,13 @@ def brief(text: str) -> str:
 
 
 def looks_random(text: str) -> bool:
-    """Is some word of the text long and of the kind that generators make? Names made of words are not."""
-    return any(_random_word(word) for word in text.replace("=", " ").replace(":", " ").replace('"', " ").split())
+    """Is some stretch of the text long and of the kind that generators make? Names made of words are not."""
+    return _UUID.search(text) is not None or any(map(_mixed, _STRETCH.findall(text)))
 
 
-def _random_word(word: str) -> bool:
-    if len(word) < 20:
-        return False
-    letters = sum(char.isalpha() for char in word)
-    digits = sum(char.isdigit() for char in word)
-    separators = sum(char in "_-./ " for char in word)
-    return digits >= 4 and letters >= 4 and separators * 8 <= len(word)
+def _mixed(stretch: str) -> bool:
+    digits = sum(char.isdigit() for char in stretch)
+    return digits >= 3 and len(stretch) - digits >= 3
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

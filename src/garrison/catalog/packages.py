@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from garrison.catalog.launch import bare_name
+from garrison.catalog.notes import brief
 from garrison.catalog.words import word_set
 
 _NPX_VALUES = word_set("-c --call -w --workspace --registry --cache --userconfig --prefix")
@@ -34,6 +35,16 @@ class Package:
     index: int
     pinned: bool
     kind: str
+
+
+def pinning_hint(package: Package) -> str:
+    """How to fix its version."""
+    if "://" in package.name or package.name.startswith("git+"):
+        return "name a release: a tag or a commit"
+    if package.kind == "image":
+        return f"write {brief(package.name.removesuffix(':latest') + ':VERSION')}"
+    base = re.sub(r"(?<=.)@[^/@]*$|[=<>!~].*$", "", package.name)
+    return f"write {brief(base + ('==VERSION' if package.kind == 'python' else '@VERSION'))}"
 
 
 def package_of(command: list[str]) -> Package | None:

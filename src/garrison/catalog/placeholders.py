@@ -17,6 +17,7 @@ _MARKS = (
     re.compile(
         r"(?i)^(?:/Users|/home|[A-Z]:[\\/]Users)[\\/](?:you|your[-_]?user(?:name)?|username|your[-_]?name|me)(?:[\\/]|$)"
     ),
+    re.compile(r"(?i)://(?:user|username|usr|name)(?::(?:pass|password|pw|pwd|secret))?@"),
     re.compile(r"(?i)^https?://(?:[\w.-]+\.)?example\.(?:com|org|net)\b"),
 )
 _WORDS = word_set(

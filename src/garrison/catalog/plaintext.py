@@ -105,6 +105,17 @@ def in_argument(text: str, before: str) -> list[Span]:
     return in_url(text) if text.startswith(("http://", "https://")) else _anywhere(text)
 
 
+def key_of_argument(text: str, before: str) -> str:
+    """A short name for a secret in this word: its option's, its variable's or its header's."""
+    for pattern in (_HEADER_LINE, _ASSIGNMENT):
+        match = pattern.match(text)
+        if match and "://" not in match[1] and len(match[1]) <= 40 and not _random(match[1]):
+            return match[1].strip("-")
+    if before.startswith("-") and len(before) <= 40 and not _random(before):
+        return before.strip("-").partition("=")[0]
+    return "ARGUMENT"
+
+
 # ── below ──
 
 
@@ -157,14 +168,3 @@ def _random(word: str) -> bool:
         return True
     digits = sum(char.isdigit() for char in bare)
     return len(bare) >= 20 and digits >= 3 and len(bare) - digits >= 3 and len(word) - len(bare) <= len(word) // 8
-
-
-def key_of_argument(text: str, before: str) -> str:
-    """A short name for a secret in this word: its option's, its variable's or its header's."""
-    for pattern in (_HEADER_LINE, _ASSIGNMENT):
-        match = pattern.match(text)
-        if match and "://" not in match[1] and len(match[1]) <= 40 and not _random(match[1]):
-            return match[1].strip("-")
-    if before.startswith("-") and len(before) <= 40 and not _random(before):
-        return before.strip("-").partition("=")[0]
-    return "ARGUMENT"

@@ -46,24 +46,22 @@ class Setting:
     """From `catalog.family.Reading.variables`."""
 
 
-def translate(text: str, setting: Setting, notes: Notes, place: Place) -> str:
-    """The text in our references; what has no meaning here stays literal and is reported."""
+def translate(text: str, setting: Setting, notes: Notes, place: Place, *, shell: bool = False) -> str:
+    """The text in our references; what has no meaning here stays literal and is reported.
+
+    `shell`: a shell will read the text, so that `$X` is its own business.
+    """
     if not set(text) & set("${%"):
         return text
     pieces: list[str] = []
     end = 0
     for match in _FOREIGN.finditer(text):
-        ours = _ours(match, setting, notes, place)
+        ours = None if shell and match["bare"] else _ours(match, setting, notes, place)
         if ours is None:
             continue
-        pieces += [_literal(text[end : match.start()]), ours]
+        pieces += [escape(text[end : match.start()]), ours]
         end = match.end()
     return "".join([*pieces, escape(text[end:])])
-
-
-def _literal(text: str) -> str:
-    """Before a reference also a lone `$` at the end would change the meaning."""
-    return escape(text)
 
 
 def _ours(match: re.Match[str], setting: Setting, notes: Notes, place: Place) -> str | None:

@@ -32,6 +32,7 @@ _NODES_MAX = 50_000
 _SIZE_MAX = 512 * 1024
 _TAG = "tag:yaml.org,2002:"
 _DIGITS_MAX = 300
+_UNPRINTABLE = re.compile("[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # YAML 1.2, 5.1
 _QUOTED = re.compile(r"(['\"])[^'\"<>]{2,}\1")
 
 
@@ -41,7 +42,7 @@ def parse_yaml(text: str) -> Parsed:
     if len(text) > _SIZE_MAX:
         notes.add("error", "file.too_large", "too long for a YAML configuration", "at most 512 KiB", Place())
         return Parsed((), notes.all)
-    text = "".join(char if char in "\t\n\r" or char.isprintable() or char > "\x9f" else " " for char in text)
+    text = _UNPRINTABLE.sub(" ", text)
     build = _Build(notes)
     composed = [root for root in _compose(text, notes) if root is not None]
     roots = tuple(build.node(root, 0) for root in composed)

@@ -1,0 +1,139 @@
+"""garrison.yaml: our own file. Strict where the others are tolerant: what is wrong here is an error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from msgspec import inspect
+
+from garrison.catalog import coerce
+from garrison.catalog.decode import WRONG, decode
+from garrison.catalog.documents import GarrisonDocument, RoleDocument, ServerDocument
+from garrison.catalog.draft import Draft, Text
+from garrison.catalog.family import Family, Origin, Reading
+from garrison.catalog.notes import Notes, Place, brief, did_you_mean
+from garrison.catalog.parse.tree import Entry, Listing, Node, Scalar, Table, plain
+from garrison.catalog.spec import GrantSpec, RoleSpec
+
+FILE_NAMES: Final = ("garrison.yaml", "garrison.yml", "garrison.json")
+_OURS = inspect.type_info(GarrisonDocument)
+_SERVER_KEYS = frozenset(ServerDocument.__struct_fields__)
+
+
+def _fits(root: Node, origin: Origin) -> bool:
+    """By name; a file of another name must look like ours and like nobody else's."""
+    if origin.path.name in FILE_NAMES:
+        return True
+    if not isinstance(root, Table) or not {"servers", "roles", "settings"} >= {
+        key for key in root.keys if not key.startswith("x-")
+    }:
+        return False
+    servers = root.get("servers")
+    if not isinstance(servers, Table) or not servers.entries:
+        return "roles" in root.keys
+    return all(_is_ours(entry.value) for entry in servers)
+
+
+def _is_ours(node: Node) -> bool:
+    return isinstance(node, Table) and node.keys <= _SERVER_KEYS and not isinstance(node.get("command"), Scalar)
+
+
+def _read(root: Node, origin: Origin, notes: Notes) -> Reading:
+    document = decode(root, _OURS, "garrison.yaml", notes)
+    if document is WRONG or not isinstance(root, Table):
+        return Reading(native=True)
+    servers = root.get("servers")
+    reading = Reading(native=True)
+    for entry in servers if isinstance(servers, Table) else ():
+        if (server := document.servers.get(entry.key)) is not None and (draft := _draft(entry, server, notes)):
+            reading.drafts.append(draft)
+    reading.roles = {name: _role(name, role) for name, role in document.roles.items()}
+    settings = root.get("settings")
+    values = plain(settings) if isinstance(settings, Table) else {}
+    reading.settings = values if isinstance(values, dict) else {}
+    _check_grants(root.get("roles"), frozenset(document.servers), notes)
+    return reading
+
+
+def _draft(entry: Entry, server: ServerDocument, notes: Notes) -> Draft | None:
+    about = notes.about(entry.key)
+    table = entry.value if isinstance(entry.value, Table) else Table((), entry.place)
+    silent = Notes()  # the types have been complained about already
+    command, headers, env = table.get("command"), table.get("headers"), table.get("env")
+    draft = Draft(
+        entry.key,
+        entry.place,
+        command=coerce.texts("command", command, silent) if isinstance(command, Listing) else [],
+        kind=server.transport if server.url else "stdio",
+        url=_text(table, "url", server.url),
+        headers=coerce.text_map("headers", headers, silent) if isinstance(headers, Table) else {},
+        env=coerce.text_map("env", env, silent) if isinstance(env, Table) else {},
+        cwd=_text(table, "cwd", server.cwd),
+        enabled=server.enabled,
+        start=server.start,
+        timeout_s=server.timeout_s,
+        startup_timeout_s=server.startup_timeout_s,
+        allow=server.tools.allow,
+        deny=server.tools.deny,
+        description=server.description,
+    )
+    if isinstance(command, Scalar) and isinstance(command.value, str):  # reported; go on with what is meant
+        draft.command = [Text(word, command.place) for word in coerce.words(command.value)]
+    return draft if _one_way(draft, table, about) else None
+
+
+def _text(table: Table, key: str, value: str) -> Text | None:
+    node = table.get(key)
+    return Text(value, node.place) if node is not None and value else None
+
+
+def _one_way(draft: Draft, table: Table, notes: Notes) -> bool:
+    if draft.command and draft.url:
+        hint = "write two servers, or remove one of the two"
+        notes.error("config.two_ways", "command and url exclude each other; the url is taken", hint, draft.url.place)
+        draft.command = []
+    if not draft.command and not draft.url:
+        hint = "write command: [program, argument, …] or url: https://…"
+        if not {"command", "url"} & table.keys:
+            notes.error("config.nothing_to_run", "neither command nor url is given", hint, draft.place)
+        return False
+    idle = ("env", "cwd") if draft.url else ("headers", "transport")
+    for key in idle:
+        if (node := table.get(key)) is not None:
+            only = "a command" if draft.url else "a url"
+            notes.warn("config.idle_key", f"{brief(key)} only means something for {only}", "remove it", node.place)
+    if draft.url:
+        draft.env = {}
+    else:
+        draft.headers = {}
+    return True
+
+
+def _role(name: str, role: RoleDocument) -> RoleSpec:
+    grants = tuple(
+        GrantSpec(servers=grant.servers, tools=grant.tools, prompts=grant.prompts, resources=grant.resources)
+        for grant in role.grants
+    )
+    return RoleSpec(name=name, grants=grants, description=role.description)
+
+
+def _check_grants(roles: Node | None, servers: frozenset[str], notes: Notes) -> None:
+    """A grant for a server that does not exist is a slip of the pen."""
+    for name, place in _granted(roles):
+        if name not in servers and not set(name) & set("*?["):
+            hint = did_you_mean(name, servers) or "the grant allows nothing"
+            notes.warn("role.no_such_server", f"a grant names the server {brief(name)}, which is not here", hint, place)
+
+
+def _granted(roles: Node | None) -> Iterator[tuple[str, Place]]:
+    for role in roles if isinstance(roles, Table) else ():
+        grants = role.value.get("grants") if isinstance(role.value, Table) else None
+        for grant in grants.items if isinstance(grants, Listing) else ():
+            servers = grant.get("servers") if isinstance(grant, Table) else None
+            for item in servers.items if isinstance(servers, Listing) else ():
+                if isinstance(item, Scalar) and isinstance(item.value, str):
+                    yield item.value, item.place
+
+
+FAMILY = Family("garrison.yaml", _fits, _read)
