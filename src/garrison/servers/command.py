@@ -37,8 +37,8 @@ def run(argv: Sequence[str]) -> int:
 
 def address(text: str) -> tuple[str, int]:
     """`HOST:PORT`, `[IPv6]:PORT` or `:PORT` (loopback) in two."""
-    host, _, port = text.rpartition(":")
-    if not port.isdecimal() or int(port) > 65535:
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:
         raise Invalid("server.address", f"{text!r} is not HOST:PORT.", "For example 127.0.0.1:8123.")
     return host.strip("[]") or "127.0.0.1", int(port)
 

@@ -92,7 +92,7 @@ class Searching:
         pattern: Annotated[str, Meta(min_length=1, max_length=1_000, description="What a line must contain.")],
         path: FilePath = ".",
         regex: Annotated[bool, Meta(description="Read the pattern as a regular expression (Python's).")] = False,
-        ignore_case: bool = False,
+        ignore_case: Annotated[bool, Meta(description="Take A and a for the same.")] = False,
         include: Annotated[Globs, Meta(description="Only files that match one of these globs.")] = (),
         exclude: Annotated[Globs, Meta(description="Globs of what to leave out; such folders are not entered.")] = (
             ".git",

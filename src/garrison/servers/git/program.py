@@ -77,7 +77,7 @@ class Git:
 
 async def opened(folder: str, allowed: Sequence[str], identity: Identity) -> Git:
     """The repository in `folder`, with its own settings made harmless. `allowed` are all allow-listed folders."""
-    wary = Git(folder, environment(folder, identity))
+    wary = Git(folder, environment(folder, Identity()))
     await wary.refuse_elsewhere(allowed)
     return Git(folder, environment(folder, identity, await wary.setting_names()))
 

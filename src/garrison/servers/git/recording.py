@@ -61,7 +61,7 @@ class Recording:
         """Commit what is staged. Hooks do not run, nothing is signed."""
         if "\0" in message or not message.strip():
             raise Invalid("git.message", "The message is empty or contains NUL.")
-        git = await self._repositories.git(repository)
+        git = await self._repositories.git_for_commits(repository)
         if not await git.text("diff", "--cached", "--name-only", "-z", "--no-ext-diff", "--"):
             raise Invalid("git.nothing_to_commit", "Nothing is staged.", "Stage something with git_add.")
         await git.data("commit", "--quiet", "--no-verify", "--no-gpg-sign", "-F", "-", stdin=message.encode())

@@ -29,7 +29,12 @@ class Repositories:
 
     async def git(self, wanted: str) -> Git:
         """The repository that a caller means; `Denied` when it is not on the list."""
-        identity = self._identity if self._identity.name and self._identity.email else await own_identity()
+        return await opened(self._allowed(wanted), self.folders, self._identity)
+
+    async def git_for_commits(self, wanted: str) -> Git:
+        """The same, where a missing identity is that of the user who runs this server."""
+        own = Identity() if self._identity.name and self._identity.email else await own_identity()
+        identity = Identity(self._identity.name or own.name, self._identity.email or own.email)
         return await opened(self._allowed(wanted), self.folders, identity)
 
     def _allowed(self, wanted: str) -> str:

@@ -78,6 +78,9 @@ async def started(
     limits: Limits,
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """A running program with pipes on all three streams; its whole process group is gone when the block ends."""
+    missing = Unavailable("process.not_started", f"{argv[0]} could not be started.", "Is it installed?")
+    if shutil.which(argv[0], path=env.get("PATH", os.defpath)) is None:
+        raise missing
     try:
         process = await asyncio.create_subprocess_exec(
             *_tied_to_us(argv),
@@ -90,10 +93,8 @@ async def started(
             start_new_session=True,
             limit=_CHUNK_BYTES * 4,
         )
-    except OSError as error:
-        raise Unavailable(
-            "process.not_started", f"{argv[0]} could not be started: {error.strerror}.", "Is it installed?"
-        ) from None
+    except OSError:
+        raise missing from None
     try:
         _confine(process.pid, limits)
         yield process
