@@ -11,8 +11,11 @@ import argparse
 import asyncio
 import logging
 import os
+import signal
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +52,7 @@ class Node:
         self._home = home
         self._desired = desired
         self._listener = listener
+        self.url = _url_of(listener)
         self._started_at = rfc3339(SystemClock().wall_ns())
         self._settled = False
         self._server = _Server(self._uvicorn_config(), self)
@@ -65,6 +69,9 @@ class Node:
 
     async def run(self) -> None:
         """Serve until SIGTERM, SIGINT or `stop`; everything is ended when this returns."""
+        loop = asyncio.get_running_loop()
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signum, self._on_signal)
         self.fleet.reaper.adopt()
         self._guardian.start()
         reaping = asyncio.ensure_future(self.fleet.reaper.run())
@@ -98,6 +105,7 @@ class Node:
 
     async def _shut_down(self) -> None:
         self._guardian.leave()
+        self.fleet.gateway.in_flight.cancel_all("the gateway is shutting down")
         await self.fleet.supervisor.stop_all()
         await self.fleet.directory.close()
         self._record("fleet.stopped", {})
@@ -106,11 +114,6 @@ class Node:
         (self._home.run / "node.json").unlink(missing_ok=True)
 
     # ── what the admin API asks ──
-
-    @property
-    def url(self) -> str:
-        host, port = self._listener.getsockname()[:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def ready(self) -> list[str]:
         missing = []
@@ -160,6 +163,11 @@ class Node:
 
     # ── inside ──
 
+    def _on_signal(self) -> None:
+        """The first one ends us in order; another one does not wait for calls in flight."""
+        self._server.force_exit = self._server.should_exit
+        self._server.should_exit = True
+
     def _uvicorn_config(self) -> uvicorn.Config:
         edge = self._desired.settings.edge
         guard = Guard(
@@ -201,6 +209,11 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._node = node
 
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the node's: uvicorn's own handling would end the process before its servers are ended."""
+        yield
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._node.serving()
@@ -208,6 +221,11 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._node.draining()
         await super().shutdown(sockets)
+
+
+def _url_of(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def serve(home: Home, listener: socket.socket, guardian_mode: str) -> None:

@@ -103,7 +103,7 @@ def build(home: Home, settings: Settings, snapshot: Snapshot, fleet_id: str) -> 
 def _supervisor(
     home: Home, settings: Settings, directory: Directory, ledger: Ledger, reaper: Reaper, fleet_id: str
 ) -> Supervisor[Connection]:
-    where = Surroundings(fleet_id, home.logs, os.environ, launcher_folders())
+    where = Surroundings(fleet_id, home.logs / "servers", os.environ, launcher_folders())
     process, remote = ProcessDriver(where, StdioTransport, reaper), RemoteDriver()
     stored = SecretsFile(home.secrets, home.secrets_key)
     hooks = Hooks(
@@ -177,6 +177,7 @@ async def apply(fleet: Fleet, snapshot: Snapshot) -> Sequence[Action]:
 
 def resolved(spec: ServerSpec, environment: Mapping[str, str], stored: SecretsFile) -> ServerSpec:
     """The spec with its references filled in. Raises `Invalid` naming everything that is missing."""
+
     def secret(name: str) -> str | None:
         return stored.get(name) if name in stored.list() else None
 
