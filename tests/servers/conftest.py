@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -103,10 +104,14 @@ def git_in() -> Callable[..., str]:
 
 
 @pytest.fixture
-def repository(tmp_path: Path) -> Path:
+def repository(tmp_path: Path, repository_template: Path) -> Path:
     """Two commits on main, a branch `side`, one staged, one changed and one untracked file."""
-    folder = tmp_path / "project"
-    folder.mkdir()
+    return Path(shutil.copytree(repository_template, tmp_path / "project", symlinks=True))
+
+
+@pytest.fixture(scope="session")
+def repository_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("template")
     run_git(folder, "init", "-q", "-b", "main")
     (folder / "readme.txt").write_text("one\ntwo\nthree\n")
     (folder / "src").mkdir()

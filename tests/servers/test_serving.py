@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import http.client
 import os
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
+import psutil
 import pytest
-from mcp import Client
+from mcp import Client, MCPError
 from mcp.client.stdio import StdioServerParameters
 
-from garrison.kernel.errors import Denied, Invalid, NotFound
+from garrison.kernel.errors import Denied, Invalid, NotFound, Unavailable
 from garrison.servers.command import address, run
 from garrison.servers.registry import module_of, options_of, serve
 
@@ -80,17 +83,38 @@ async def test_the_time_server_works_over_stdio(command: Command, mode: Literal[
 
 
 @pytest.mark.slow
-async def test_the_filesystem_server_works_over_http_in_both_eras(tmp_path: Path, eventually: Any) -> None:
+async def test_the_filesystem_server_works_over_http_in_both_eras(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("over http")
-    port = free_port()
-    with process("filesystem", "--root", str(tmp_path), "--http", f"127.0.0.1:{port}") as server:
-        await eventually(lambda: listens(port), seconds=20)
+    with process("filesystem", "--root", str(tmp_path), "--http", "127.0.0.1:0") as server:
+        port = await asyncio.to_thread(told_port, server)
+        assert await asyncio.to_thread(status_for_host, port, "evil.example") == 421
         for mode in ("legacy", "auto"):
             async with Client(f"http://127.0.0.1:{port}/mcp", mode=mode) as client:
                 assert modern(client) == (mode == "auto")
                 assert (await succeeds(client, "read_text_file", path="a.txt"))["text"] == "over http"
         server.send_signal(signal.SIGTERM)
         assert server.wait(10) in (0, -signal.SIGTERM)
+
+
+@pytest.mark.slow
+async def test_a_killed_server_leaves_no_process_behind(command: Command, tmp_path: Path, eventually: Any) -> None:
+    (tmp_path / "evil").write_text("a" * 60 + "!\n")
+    before = {each.pid for each in psutil.Process().children()}
+    with suppress(MCPError, ExceptionGroup):
+        async with Client(command("filesystem", "--root", str(tmp_path)), mode="legacy") as client:
+            (server,) = (each for each in psutil.Process().children() if each.pid not in before)
+            arguments = {"pattern": "(a+)+$", "regex": True, "timeout_s": 60}
+            search = asyncio.create_task(client.call_tool("search_text", arguments))
+            await eventually(server.children)
+            searchers = server.children()
+            server.kill()
+            await search
+    await eventually(lambda: not any(each.is_running() and each.status() != "zombie" for each in searchers))
+
+
+def test_a_port_in_use_is_a_clear_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(Unavailable, match="in use"):
+        serve("time", options_of("time", {}), transport="http", port=taken.getsockname()[1])
 
 
 @pytest.mark.slow
@@ -158,23 +182,27 @@ def names_in(folder: Path) -> list[str]:
     return sorted(each.name for each in folder.iterdir())
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+def told_port(server: subprocess.Popen[bytes]) -> int:
+    """From the line `filesystem listens at http://127.0.0.1:PORT/mcp`."""
+    assert server.stderr is not None
+    line = server.stderr.readline().decode()
+    assert "listens at" in line
+    return int(line.rpartition(":")[2].removesuffix("/mcp\n"))
 
 
-def listens(port: int) -> bool:
+def status_for_host(port: int, host: str) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True
+        connection.request("POST", "/mcp", body=b"{}", headers={"Host": host, "Content-Type": "application/json"})
+        return connection.getresponse().status
+    finally:
+        connection.close()
 
 
 @contextmanager
 def process(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", "garrison.servers", *arguments]
-    with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": SOURCE}) as running:
+    with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": SOURCE}, stderr=subprocess.PIPE) as running:
         try:
             yield running
         finally:

@@ -11,7 +11,6 @@ import msgspec
 from msgspec import Meta
 
 from garrison.kernel.errors import Conflict, Invalid
-from garrison.servers.filesystem.entries import shown
 from garrison.servers.filesystem.reading import FilePath
 from garrison.servers.toolkit.call import Call
 from garrison.servers.toolkit.oserrors import translated
@@ -43,7 +42,7 @@ class Arranging:
         """Make a folder and the missing ones above it; nothing happens when it exists."""
         place = self._roots.place(path)
         created = sum(_make(Place(place.root, place.parts[:depth])) for depth in range(1, len(place.parts) + 1))
-        return Made(path=shown(place.shown), created=created)
+        return Made(path=place.shown, created=created)
 
     def move_file(
         self,
@@ -60,7 +59,7 @@ class Arranging:
                 os.replace(name, new_name, src_dir_fd=source_parent, dst_dir_fd=goal_parent)
             else:
                 _move_without_overwriting(source_parent, name, goal_parent, new_name, goal)
-        return Moved(source=shown(origin.shown), destination=shown(goal.shown))
+        return Moved(source=origin.shown, destination=goal.shown)
 
     def delete(
         self,
@@ -74,10 +73,10 @@ class Arranging:
             mode = os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode
             if not stat.S_ISDIR(mode):
                 os.unlink(name, dir_fd=parent)
-                return Deleted(path=shown(place.shown), removed=1)
+                return Deleted(path=place.shown, removed=1)
             below = _empty(parent, name, call) if recursive else 0
             os.rmdir(name, dir_fd=parent)
-        return Deleted(path=shown(place.shown), removed=below + 1)
+        return Deleted(path=place.shown, removed=below + 1)
 
 
 def _make(place: Place) -> bool:
@@ -105,7 +104,7 @@ def _move_without_overwriting(source_parent: int, name: str, goal_parent: int, n
             return
     # A folder can only ever replace an empty folder, so nothing is lost in the moment after this check.
     if _is_there(goal_parent, new_name):
-        raise Conflict("path.exists", f"{shown(goal.shown)} exists already.", "Choose another name, or overwrite.")
+        raise Conflict("path.exists", f"{goal.shown} exists already.", "Choose another name, or overwrite.")
     os.rename(name, new_name, src_dir_fd=source_parent, dst_dir_fd=goal_parent)
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from garrison.kernel.clock import rfc3339
+from garrison.servers.toolkit.paths import shown
 
 Kind = Literal["file", "directory", "link", "other"]
 
@@ -31,11 +32,6 @@ def kind_of(mode: int) -> Kind:
     if stat.S_ISDIR(mode):
         return "directory"
     return "link" if stat.S_ISLNK(mode) else "other"
-
-
-def shown(name: str) -> str:
-    """A file name as valid Unicode: bytes that are none become the replacement character."""
-    return os.fsencode(name).decode(errors="replace")
 
 
 def entry_at(directory: int, name: str, path: str) -> Entry | None:

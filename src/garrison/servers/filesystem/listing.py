@@ -11,10 +11,10 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from garrison.servers.filesystem.entries import Entry, entry_at, shown
+from garrison.servers.filesystem.entries import Entry, entry_at
 from garrison.servers.filesystem.reading import FilePath
 from garrison.servers.toolkit.call import Call
-from garrison.servers.toolkit.paths import Roots, opened_directory
+from garrison.servers.toolkit.paths import Roots, opened_directory, shown
 
 _OPEN_BELOW = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -56,7 +56,7 @@ class Listings:
 
     def list_allowed_directories(self) -> AllowedRoots:
         """The folders that this server may look into, and whether it may write there."""
-        return AllowedRoots(roots=[root.path for root in self._roots.all], writable=self._writable)
+        return AllowedRoots(roots=[shown(root.path) for root in self._roots.all], writable=self._writable)
 
     def list_directory(
         self,
@@ -72,7 +72,7 @@ class Listings:
             found = (entry_at(directory, name, name) for name in names[:limit])
             entries = [entry for entry in found if entry]
         following = shown(names[limit - 1]) if len(names) > limit else None
-        return Listing(path=shown(place.shown), entries=entries, next_after=following)
+        return Listing(path=place.shown, entries=entries, next_after=following)
 
     def directory_tree(
         self,
@@ -89,7 +89,7 @@ class Listings:
         walk = _TreeWalk(call, limit, frozenset(exclude))
         with opened_directory(place) as directory:
             walk.into(directory, "", depth)
-        return Tree(path=shown(place.shown), entries=walk.entries[:limit], truncated=len(walk.entries) > limit)
+        return Tree(path=place.shown, entries=walk.entries[:limit], truncated=len(walk.entries) > limit)
 
 
 def _names(directory: int, call: Call) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import mimetypes
 import os
+import re
 import stat
 from collections.abc import Iterator
 from typing import Annotated, BinaryIO, Final
@@ -14,10 +15,10 @@ from msgspec import Meta
 
 from garrison.kernel.clock import rfc3339
 from garrison.kernel.errors import Invalid
-from garrison.servers.filesystem.entries import Kind, kind_of, shown
+from garrison.servers.filesystem.entries import Kind, kind_of
 from garrison.servers.toolkit.call import Call
 from garrison.servers.toolkit.oserrors import translated
-from garrison.servers.toolkit.paths import Place, Roots, entry, opened_file
+from garrison.servers.toolkit.paths import Place, Roots, entry, opened_file, shown
 
 TEXT_BYTES_MAX: Final = 512 * 1024
 BINARY_BYTES_MAX: Final = 1024 * 1024
@@ -104,7 +105,7 @@ class Reading:
             size_bytes = os.fstat(descriptor).st_size
         end = offset + len(data)
         return BinaryPage(
-            path=shown(place.shown),
+            path=place.shown,
             base64=base64.b64encode(data).decode(),
             media_type=mimetypes.guess_type(place.shown)[0] or "application/octet-stream",
             offset=offset,
@@ -127,7 +128,7 @@ class Reading:
 
 def _refuse_binary(file: BinaryIO, place: Place) -> None:
     if b"\0" in file.read(_SNIFF_BYTES):
-        raise Invalid("file.binary", f"{shown(place.shown)} is not a text file.", "Use read_binary_file.")
+        raise Invalid("file.binary", f"{place.shown} is not a text file.", "Use read_binary_file.")
     file.seek(0)
 
 
@@ -169,13 +170,13 @@ def _last_lines(file: BinaryIO, count: int) -> tuple[bytes, int]:
         position -= step
         file.seek(position)
         text = file.read(step) + text
-    lines = text.splitlines(keepends=True)[-count:]
+    lines = re.findall(rb"[^\n]*\n|[^\n]+", text)[-count:]
     return b"".join(lines)[-TEXT_BYTES_MAX:], len(lines)
 
 
 def _page(place: Place, text: bytes, first: int | None, lines: int, size_bytes: int, following: int | None) -> TextPage:
     return TextPage(
-        path=shown(place.shown),
+        path=place.shown,
         text=text.decode(errors="replace"),
         first_line=first,
         lines=lines,
@@ -186,7 +187,7 @@ def _page(place: Place, text: bytes, first: int | None, lines: int, size_bytes: 
 
 def _info(place: Place, status: os.stat_result, target: str | None) -> Info:
     return Info(
-        path=shown(place.shown),
+        path=place.shown,
         kind=kind_of(status.st_mode),
         size_bytes=status.st_size,
         modified=rfc3339(status.st_mtime_ns),

@@ -11,7 +11,6 @@ import msgspec
 from msgspec import Meta
 
 from garrison.kernel.errors import Invalid, Unavailable
-from garrison.servers.filesystem.entries import shown
 from garrison.servers.filesystem.reading import FilePath
 from garrison.servers.toolkit.call import Call
 from garrison.servers.toolkit.paths import Roots, opened_directory
@@ -118,7 +117,7 @@ class Searching:
         with opened_directory(place) as directory:
             argv = [sys.executable, "-I", "-S", _PROGRAM, str(directory)]
             async with started(argv, env={"LC_ALL": "C.UTF-8"}, pass_fds=(directory,), limits=limits) as process:
-                collected = _Hits(call, shown(place.shown))
+                collected = _Hits(call, place.shown)
                 try:
                     async with asyncio.timeout(timeout_s):
                         return collected.hits, await collected.read(process, msgspec.json.encode(request))

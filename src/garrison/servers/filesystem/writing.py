@@ -15,7 +15,6 @@ from msgspec import Meta
 from garrison.kernel.errors import Conflict, Invalid
 from garrison.kernel.ids import Ids, RandomIds
 from garrison.servers.filesystem.diffs import Edit, apply, unified
-from garrison.servers.filesystem.entries import shown
 from garrison.servers.filesystem.reading import FilePath
 from garrison.servers.toolkit.paths import Place, Roots, holder, opened_file
 
@@ -59,13 +58,13 @@ class Writing:
         data = _decoded(content, encoding)
         with holder(place) as (parent, name):
             if name == ".":
-                raise Invalid("path.is_a_folder", f"{shown(place.shown)} is a folder, not a file.")
+                raise Invalid("path.is_a_folder", f"{place.shown} is a folder, not a file.")
             existing = _mode_of_file(parent, name, place) if overwrite else None
             if existing is None:
                 _create(parent, name, data)
             else:
                 _replace(parent, name, data, existing, self._ids)
-        return Written(path=shown(place.shown), size_bytes=len(data), created=existing is None)
+        return Written(path=place.shown, size_bytes=len(data), created=existing is None)
 
     def edit_file(
         self,
@@ -77,12 +76,12 @@ class Writing:
         place = self._roots.place(path)
         before, status = _whole_text(place)
         after, count = apply(before, edits)
-        diff = unified(before, after, shown(place.shown))
+        diff = unified(before, after, place.shown)
         if not dry_run:
             with holder(place) as (parent, name):
                 _refuse_changed(parent, name, status, place)
                 _replace(parent, name, after.encode(), stat.S_IMODE(status.st_mode), self._ids)
-        return Edited(path=shown(place.shown), replacements=count, diff=diff, written=not dry_run)
+        return Edited(path=place.shown, replacements=count, diff=diff, written=not dry_run)
 
 
 def _decoded(content: str, encoding: str) -> bytes:
@@ -100,17 +99,17 @@ def _whole_text(place: Place) -> tuple[str, os.stat_result]:
         data = file.read(EDIT_BYTES_MAX + 1)
         status = os.fstat(descriptor)
     if len(data) > EDIT_BYTES_MAX:
-        raise Invalid("file.too_large", f"{shown(place.shown)} is larger than {EDIT_BYTES_MAX} bytes.")
+        raise Invalid("file.too_large", f"{place.shown} is larger than {EDIT_BYTES_MAX} bytes.")
     try:
         return data.decode(), status
     except UnicodeDecodeError:
-        raise Invalid("file.binary", f"{shown(place.shown)} is not UTF-8 text.", "Replace it as a whole.") from None
+        raise Invalid("file.binary", f"{place.shown} is not UTF-8 text.", "Replace it as a whole.") from None
 
 
 def _refuse_changed(parent: int, name: str, read: os.stat_result, place: Place) -> None:
     now = os.stat(name, dir_fd=parent, follow_symlinks=False)
     if (now.st_ino, now.st_size, now.st_mtime_ns) != (read.st_ino, read.st_size, read.st_mtime_ns):
-        raise Conflict("file.changed", f"{shown(place.shown)} was changed meanwhile.", "Read it again.")
+        raise Conflict("file.changed", f"{place.shown} was changed meanwhile.", "Read it again.")
 
 
 def _mode_of_file(parent: int, name: str, place: Place) -> int | None:
@@ -120,7 +119,7 @@ def _mode_of_file(parent: int, name: str, place: Place) -> int | None:
     except FileNotFoundError:
         return None
     if not stat.S_ISREG(mode):
-        raise Conflict("path.not_a_file", f"{shown(place.shown)} exists and is not a file.")
+        raise Conflict("path.not_a_file", f"{place.shown} exists and is not a file.")
     return stat.S_IMODE(mode)
 
 

@@ -29,6 +29,11 @@ _DIRECTORY = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW
 _LISTABLE = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
+def shown(name: str) -> str:
+    """A file name as valid Unicode: bytes that are none become the replacement character."""
+    return os.fsencode(name).decode(errors="replace")
+
+
 @dataclass(frozen=True)
 class Place:
     """Where a caller's path points: a root and the components below it, not yet looked at on disk."""
@@ -39,7 +44,7 @@ class Place:
     @property
     def shown(self) -> str:
         """The absolute path, for people."""
-        return "/".join((self.root.path.rstrip("/"), *self.parts)) or "/"
+        return shown("/".join((self.root.path.rstrip("/"), *self.parts)) or "/")
 
     def child(self, name: str) -> Place:
         return Place(self.root, (*self.parts, name))
@@ -71,7 +76,7 @@ class Root:
         descriptor = os.open("/", _DIRECTORY)
         try:
             for name in PurePosixPath(self.path).parts[1:]:
-                with translated(self.path):
+                with translated(shown(self.path)):
                     below = os.open(name, _DIRECTORY, dir_fd=descriptor)
                 os.close(descriptor)
                 descriptor = below
@@ -112,7 +117,9 @@ class Roots:
 
 def outside(path: str) -> Denied:
     """The one refusal for every way of leaving the roots."""
-    return Denied("path.outside", f"{path[:200]} is outside the allowed roots.", "Give a path beneath one of them.")
+    return Denied(
+        "path.outside", f"{shown(path[:200])} is outside the allowed roots.", "Give a path beneath one of them."
+    )
 
 
 def _check_text(path: str) -> None:
