@@ -1,0 +1,120 @@
+"""A whole fleet on this event loop: real server processes, the real edge on a real socket, a stock client."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import uvicorn
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+from uvicorn.server import ServerState
+
+from garrison.catalog.snapshot import Snapshot
+from garrison.catalog.spec import RoleSpec, ServerSpec
+from garrison.kernel.home import Home
+from garrison.surfaces import wiring
+from garrison.surfaces.edge.guard import Guard
+from garrison.surfaces.edge.protocol import protocol_class
+from garrison.surfaces.settings import Settings
+
+SERVERS = Path(__file__).parent / "fixtures" / "servers"
+
+
+def stdio(name: str, script: str, **more: Any) -> ServerSpec:
+    """A fixture server behind pipes."""
+    return ServerSpec(name=name, transport="stdio", command=(sys.executable, str(SERVERS / f"{script}.py")), **more)
+
+
+@dataclass
+class Running:
+    url: str
+    fleet: wiring.Fleet
+    admin_key: str
+
+    def key(self, *roles: str, name: str = "tester") -> str:
+        return self.fleet.keys.create(name, roles)[1]
+
+    @asynccontextmanager
+    async def client(self, path: str = "/mcp", mode: str = "auto", key: str = "", **more: Any) -> AsyncIterator[Client]:
+        headers = {"Authorization": f"Bearer {key or self.admin_key}"}
+        async with (
+            httpx2.AsyncClient(headers=headers, timeout=20) as http,
+            Client(streamable_http_client(self.url + path, http_client=http), mode=mode, **more) as client,
+        ):
+            yield client
+
+    async def post(self, path: str, body: bytes | dict[str, Any], **headers: str) -> httpx2.Response:
+        """A bare request with the admin key, unless `authorization` says otherwise."""
+        sent = {
+            "content-type": "application/json",
+            "accept": "application/json, text/event-stream",
+            "authorization": f"Bearer {self.admin_key}",
+        }
+        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+        async with httpx2.AsyncClient(timeout=20) as http:
+            content = {"content": body} if isinstance(body, bytes) else {"json": body}
+            return await http.post(self.url + path, headers=sent, **content)
+
+    def records(self) -> list[Any]:
+        """Everything in the ledger."""
+        self.fleet.ledger.flush()
+        return [recorded.entry for recorded in self.fleet.ledger.tail(10_000)]
+
+
+StartFleet = Callable[..., Awaitable[Running]]
+
+
+@asynccontextmanager
+async def running_fleet(
+    root: Path, servers: tuple[ServerSpec, ...], roles: tuple[RoleSpec, ...] = (), settings: Settings | None = None
+) -> AsyncIterator[Running]:
+    snapshot = Snapshot({spec.name: spec for spec in servers}, {role.name: role for role in roles})
+    home = Home(root / "home")
+    fleet = wiring.build(home, settings or Settings(), snapshot, f"test-{root.name}")
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(_no_app, http=protocol_class(fleet.gateway.handle, Guard()), ws="none", lifespan="off")
+    config.load()
+    state = ServerState()
+    edge = await asyncio.get_running_loop().create_server(
+        lambda: config.http_protocol_class(config=config, server_state=state, app_state={}), sock=listener
+    )
+    try:
+        await fleet.supervisor.apply(snapshot)
+        await fleet.supervisor.settled()
+        await fleet.directory.settled()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        yield Running(url, fleet, home.admin_key.read_text())
+    finally:
+        edge.close()
+        fleet.gateway.streams.close_all()
+        for connection in tuple(state.connections):
+            connection.transport.abort()
+        await asyncio.sleep(0)
+        await fleet.supervisor.stop_all()
+        await fleet.directory.close()
+        await asyncio.to_thread(fleet.ledger.close)
+        fleet.keys.close()
+
+
+async def _no_app(scope: Any, receive: Any, send: Any) -> None:
+    raise AssertionError("only MCP endpoints are asked here")
+
+
+@pytest.fixture
+async def start_fleet(tmp_path: Path) -> AsyncIterator[StartFleet]:
+    """Start fleets; all are ended after the test."""
+    async with AsyncExitStack() as stack:
+
+        async def start(*servers: ServerSpec, **more: Any) -> Running:
+            return await stack.enter_async_context(running_fleet(tmp_path, servers, **more))
+
+        yield start
