@@ -39,7 +39,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class SecretsFile:
-    """Secrets by name. Several processes may use the same file. A value that was read is masked in logs from then on."""
+    """Secrets by name. Several processes may use the same file. A value once read is masked in logs from then on."""
 
     def __init__(self, path: Path, key_path: Path, mask: Redactor = redactor) -> None:
         self._path = path

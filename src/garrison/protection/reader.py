@@ -89,7 +89,7 @@ def _reading(ledger: Path) -> Iterator[sqlite3.Connection]:
     try:
         connection.execute("BEGIN")
         yield connection
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # a damaged file can hold names that are no UTF-8
         hint = "If the file is damaged, restore it from a backup; do not delete it."
         raise Unavailable("ledger.unreadable", f"The ledger cannot be read: {error}.", hint) from error
     finally:

@@ -1,8 +1,8 @@
 """The ledger's database: pages of entries, appended under the write lock.
 
 Entries that are committed together share a page (one row), which makes a busy ledger several times cheaper than a row
-each; the view `entries` shows them one by one. Triggers forbid UPDATE and DELETE, against accidents; the chain is
-what shows intent.
+each; the view `entries` shows them one by one. Triggers forbid UPDATE, DELETE and REPLACE, against accidents; the
+chain is what shows intent.
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ CREATE TABLE IF NOT EXISTS marks (name TEXT PRIMARY KEY, position INTEGER NOT NU
 CREATE TRIGGER IF NOT EXISTS pages_never_change BEFORE UPDATE ON pages
 BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 CREATE TRIGGER IF NOT EXISTS pages_never_go BEFORE DELETE ON pages
+BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+CREATE TRIGGER IF NOT EXISTS pages_only_grow BEFORE INSERT ON pages
+WHEN NEW.first <> 1 + coalesce((SELECT last FROM pages ORDER BY first DESC LIMIT 1), 0)
 BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 CREATE VIEW IF NOT EXISTS entries AS
 SELECT first + key AS seq, value ->> 1 AS time_ns, value ->> 2 AS kind, value ->> 3 AS call, value ->> 4 AS principal,
