@@ -13,12 +13,16 @@ from typing import IO
 from garrison.kernel.errors import Limited
 from garrison.runtimes.driver import Exit
 from garrison.runtimes.kernelcalls import dies_with_parent
+from garrison.runtimes.pipes import PipeReader, PipeWriter
 
 WRITE_BYTES_MAX = 64 * 1024 * 1024
 """Bound of what waits for a server that does not read its stdin."""
 
 LAST_WORDS_S = 0.25
 """How long a dead process's pipes are still read, should someone else hold them open."""
+
+LAST_BYTES_MAX = 16 * 1024 * 1024
+"""How much of what it left in a pipe is still read; a pipe of Linux holds 64 KiB unless somebody enlarged it."""
 
 DRAIN_POLL_S = 0.05
 
@@ -55,12 +59,10 @@ class Child:
         self._stopping = False
         self._tasks: set[asyncio.Future[object]] = set()
 
-    async def start(
-        self, argv: Sequence[str], executable: str, cwd: str, env: Mapping[str, str], wiring: Wiring
-    ) -> None:
-        """Fork and exec. Raises OSError and ValueError as `subprocess.Popen` does."""
+    def start(self, argv: Sequence[str], executable: str, cwd: str, env: Mapping[str, str], wiring: Wiring) -> None:
+        """Fork and exec, which takes some ms. Raises OSError and ValueError as `subprocess.Popen` does."""
         self._wiring = wiring
-        self._process = subprocess.Popen(  # noqa: ASYNC220  (some ms; the thread that forks must outlive the child)
+        self._process = subprocess.Popen(
             list(argv),
             executable=executable,
             stdin=subprocess.PIPE,
@@ -74,18 +76,14 @@ class Child:
         )
         self.pid = self._process.pid
         self._pidfd = os.pidfd_open(self.pid)
-        try:
-            await self._connect_pipes()
-        except BaseException:  # cancelled, or out of descriptors: nobody would know of the process
-            self._discard()
-            raise
         asyncio.get_running_loop().add_reader(self._pidfd, self._died)
+        self._stdin = PipeWriter(_taken(self._process.stdin))
+        self._stdout = PipeReader(_taken(self._process.stdout), wiring.on_stdout, self._fell_silent)
+        self._stderr = PipeReader(_taken(self._process.stderr), wiring.on_stderr, lambda: None)
 
     def write(self, data: bytes) -> None:
         """Send to its stdin; dropped when that is closed, for then the end is being reported anyway."""
-        if self._stdin.is_closing():
-            return
-        if self._stdin.get_write_buffer_size() > WRITE_BYTES_MAX:
+        if self._stdin.pending_bytes > WRITE_BYTES_MAX:
             raise Limited("server.not_reading", f"more than {WRITE_BYTES_MAX} bytes wait for the server to read them")
         self._stdin.write(data)
 
@@ -99,32 +97,6 @@ class Child:
                 if not await _within(self._graces.term_s, self._dead):
                     self._signal_group(signal.SIGKILL)
         return await asyncio.shield(self.ended)
-
-    def _discard(self) -> None:
-        self._signal_group(signal.SIGKILL)
-        self._process.wait()
-        os.close(self._pidfd)
-        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
-            if pipe is not None:
-                pipe.close()
-
-    async def _connect_pipes(self) -> None:
-        loop = asyncio.get_running_loop()
-        stdin, stdout, stderr = self._process.stdin, self._process.stdout, self._process.stderr
-        assert stdin is not None
-        assert stdout is not None
-        assert stderr is not None
-        self._stdin, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, stdin)
-        self._outputs = [
-            await self._read(stdout, self._wiring.on_stdout, self._fell_silent),
-            await self._read(stderr, self._wiring.on_stderr, lambda: None),
-        ]
-
-    async def _read(
-        self, pipe: IO[bytes], on_data: Callable[[bytes], None], on_end: Callable[[], None]
-    ) -> asyncio.ReadTransport:
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: _Output(on_data, on_end), pipe)
-        return transport
 
     def _fell_silent(self) -> None:
         """Its stdout ended: nothing can come from it any more, so it is ended unless it ends by itself at once."""
@@ -150,7 +122,10 @@ class Child:
         code = self._process.wait()
         await _within(LAST_WORDS_S, self._silent)
         exit_ = Exit(_reason(code), code)
-        self._close_pipes()
+        self._stdin.abort()
+        for output in (self._stdout, self._stderr):
+            output.drain(LAST_BYTES_MAX)
+            output.close()
         try:
             self._wiring.on_dead(exit_)
             await asyncio.to_thread(self._wiring.sweep)
@@ -171,11 +146,6 @@ class Child:
         except (ProcessLookupError, PermissionError):
             return  # gone, or turned into another user: the sweep is next
 
-    def _close_pipes(self) -> None:
-        self._stdin.close()
-        for output in self._outputs:
-            output.close()
-
     def _spawn(self, work: Coroutine[None, None, object]) -> None:
         """Run on the side; the set keeps the task from being collected."""
         task = asyncio.ensure_future(work)
@@ -183,18 +153,12 @@ class Child:
         task.add_done_callback(self._tasks.discard)
 
 
-class _Output(asyncio.Protocol):
-    """The reading end of a pipe."""
-
-    def __init__(self, on_data: Callable[[bytes], None], on_end: Callable[[], None]) -> None:
-        self._on_data = on_data
-        self._on_end = on_end
-
-    def data_received(self, data: bytes) -> None:
-        self._on_data(data)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._on_end()
+def _taken(pipe: IO[bytes] | None) -> int:
+    """The descriptor of a pipe, which from now on is ours to close."""
+    assert pipe is not None
+    descriptor = os.dup(pipe.fileno())
+    pipe.close()
+    return descriptor
 
 
 async def _within(seconds: float, event: asyncio.Event) -> bool:

@@ -7,7 +7,7 @@ fleet and must still run when the machine is short of everything.
 """
 
 # pathlib and subprocess would double its start-up time and add megabytes.
-# ruff: noqa: PTH103, PTH105, PTH118, PTH120, PTH123, PTH202
+# ruff: noqa: PTH103, PTH105, PTH108, PTH110, PTH118, PTH120, PTH123, PTH202
 from __future__ import annotations
 
 import json
@@ -32,6 +32,9 @@ EXIT_CONFIG = 78
 
 STOP_S_MAX = 60.0
 """After a signal to end was passed on: how long the node may take before it is killed."""
+
+RESET = (signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ)
+"""Signals that we ignore and the node should not."""
 
 OUTPUT_BYTES_MAX = 5 * 1024 * 1024
 
@@ -62,7 +65,7 @@ class Guardian:
             swept = strays.sweep(self._fleet)
             if self._ended_well(node, code):
                 self._note(f"node {node} ended ({_ending(code)}); {swept} processes were left to end")
-                return code or 0
+                return code if code == EXIT_CONFIG else 0
             self._note(f"node {node} died ({_ending(code)}); ended {swept} processes of the fleet")
             if not self._restarts:
                 return 1
@@ -85,7 +88,10 @@ class Guardian:
         except ProcessLookupError:
             return self._watched, None
         # It is our parent: as long as it still is, the descriptor is the right one.
-        return self._watched, pidfd if os.getppid() == self._watched else _closed(pidfd)
+        if os.getppid() == self._watched:
+            return self._watched, pidfd
+        os.close(pidfd)
+        return self._watched, None
 
     def _start_node(self) -> tuple[int, int]:
         self._forget_leaving()
@@ -98,7 +104,9 @@ class Guardian:
         environment = {**os.environ, PID_VARIABLE: str(os.getpid())}
         for fd in self._fds:
             os.set_inheritable(fd, True)
-        node = os.posix_spawnp(self._argv[0], self._argv, environment, file_actions=actions, setpgroup=0)
+        node = os.posix_spawnp(
+            self._argv[0], self._argv, environment, file_actions=actions, setpgroup=0, setsigdef=RESET
+        )
         os.close(output)
         self._note(f"started node {node}")
         return node, os.pidfd_open(node)
@@ -191,7 +199,9 @@ class Guardian:
         with open(f"{path}.new", "w", encoding="ascii") as file:
             file.write(f"{os.getpid()}\n")
         os.replace(f"{path}.new", path)
-        self._note(f"guardian {os.getpid()} of fleet {self._fleet}" + f" watches node {self._watched}" * bool(self._watched))
+        self._note(
+            f"guardian {os.getpid()} of fleet {self._fleet}" + f" watches node {self._watched}" * bool(self._watched)
+        )
 
     def _logs(self) -> str:
         return os.path.join(os.path.dirname(self._run), "logs")
@@ -221,10 +231,6 @@ class Guardian:
 def _list(value: object) -> list[object]:
     assert isinstance(value, list)
     return value
-
-
-def _closed(descriptor: int) -> None:
-    os.close(descriptor)
 
 
 def _is_child(pid: int) -> bool:

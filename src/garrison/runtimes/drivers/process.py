@@ -54,7 +54,7 @@ class ProcessDriver:
         log = self._log(spec.name)
         channel = self._channel(child.write, on_noise=lambda line: log.write("out", [line]))
         try:
-            await child.start(spec.command, executable, spec.cwd, environment, self._wiring(spec, instance_id, channel))
+            child.start(spec.command, executable, spec.cwd, environment, self._wiring(spec, instance_id, channel))
         except OSError as error:
             raise failures.spawn_failed(spec.name, spec.command[0], error) from error
         except ValueError as error:
