@@ -152,15 +152,22 @@ def read_message(body: bytes) -> Message:
     """Raises `ProtocolError` when the body is not one JSON-RPC 2.0 message."""
     try:
         message = decode_message(body)
-    except msgspec.ValidationError:
-        batch = body.lstrip()[:1] == b"["
-        why = "batches are not supported" if batch else "the body is not a JSON-RPC request, notification or response"
-        raise ProtocolError("protocol.message", why, codes.INVALID_REQUEST) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise ProtocolError("protocol.json", "Parse error: the body is not valid JSON", codes.PARSE_ERROR) from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise _unreadable(body) from None
     if message.jsonrpc != "2.0" or not _is_whole(message):
         raise ProtocolError("protocol.message", "the body is not a JSON-RPC 2.0 message", codes.INVALID_REQUEST)
     return message
+
+
+def _unreadable(body: bytes) -> ProtocolError:
+    """No JSON at all, or JSON that is no message."""
+    try:
+        decode_any(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return ProtocolError("protocol.json", "Parse error: the body is not valid JSON", codes.PARSE_ERROR)
+    batch = body.lstrip()[:1] == b"["
+    why = "batches are not supported" if batch else "the body is not a JSON-RPC request, notification or response"
+    return ProtocolError("protocol.message", why, codes.INVALID_REQUEST)
 
 
 def check_media_types(sent: Mapping[str, str]) -> None:

@@ -81,7 +81,7 @@ def is_loopback(name: str) -> bool:
 def _shape(version: str, headers: Sequence[Header]) -> Refusal | None:
     """What makes two readers disagree about a request is refused (RFC 9112, 3.2, 6.1 and 11.2)."""
     if version not in ("1.0", "1.1"):
-        return Refusal(505, "only HTTP/1.0 and HTTP/1.1 are spoken here")
+        return Refusal(400, "only HTTP/1.0 and HTTP/1.1 are spoken here")
     seen: set[bytes] = set()
     for name, _value in headers:
         if name in seen and name in _ONCE:
@@ -91,7 +91,7 @@ def _shape(version: str, headers: Sequence[Header]) -> Refusal | None:
         return Refusal(400, "Content-Length and Transfer-Encoding exclude each other")
     for name, value in headers:
         if name == b"transfer-encoding" and value.strip().lower() != b"chunked":
-            return Refusal(501, "the only transfer coding known here is chunked")
+            return Refusal(400, "the only transfer coding known here is chunked")
         if b"\x00" in value:
             return Refusal(400, "a header holds a NUL")
     if b"host" not in seen and version == "1.1":
