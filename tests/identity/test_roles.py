@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from garrison.catalog.spec import GrantSpec, RoleSpec
+from garrison.identity.principals import Principal
+from garrison.identity.roles import CACHED_MAX, Authoriser, TargetKind
+from garrison.kernel.errors import Invalid
+
+READER = RoleSpec(
+    name="reader",
+    grants=(
+        GrantSpec(servers=("git",), tools=("status", "log*")),
+        GrantSpec(servers=("*",), resources=("file:///public/*",), prompts=("help",)),
+    ),
+)
+
+
+def principal(*roles: str) -> Principal:
+    return Principal("id1", "key", "alice", roles)
+
+
+def test_a_grant_allows_what_its_patterns_match_and_is_named() -> None:
+    authoriser = Authoriser({"reader": READER})
+    assert authoriser.decide(principal("reader"), "tool", "git", "log_all") == (True, "role reader, grant 1")
+    assert authoriser.decide(principal("reader"), "prompt", "any", "help") == (True, "role reader, grant 2")
+    assert authoriser.decide(principal("reader"), "resource", "any", "file:///public/a/b").allowed
+
+
+def test_everything_else_is_denied_with_the_reason() -> None:
+    authoriser = Authoriser({"reader": READER})
+    for kind, server, name in (
+        ("tool", "git", "commit"),
+        ("tool", "github", "status"),
+        ("tool", "git", "Status"),
+        ("tool", "git", "status\n"),
+        ("resource", "git", "file:///private"),
+        ("prompt", "git", "status"),
+    ):
+        decision = authoriser.decide(principal("reader"), kind, server, name)  # type: ignore[arg-type]
+        assert decision == (False, "no grant of role reader matches")
+
+
+def test_a_principal_without_a_role_may_do_nothing() -> None:
+    assert Authoriser({"reader": READER}).decide(principal(), "tool", "git", "status") == (
+        False,
+        "the principal has no role",
+    )
+
+
+def test_admin_may_do_everything_and_cannot_be_redefined() -> None:
+    assert Authoriser({}).decide(principal("admin"), "tool", "any", "thing") == (True, "role admin")
+    with pytest.raises(Invalid, match="admin"):
+        Authoriser({"admin": RoleSpec(name="admin")})
+
+
+def test_an_unknown_role_grants_nothing_and_is_reported() -> None:
+    authoriser = Authoriser({"reader": READER})
+    assert authoriser.unknown_roles(principal("reader", "ghost", "admin")) == ("ghost",)
+    denied = authoriser.decide(principal("reader", "ghost"), "tool", "x", "y")
+    assert denied.rule == "no grant of role reader matches; role ghost is not defined"
+    assert authoriser.decide(principal("ghost", "reader"), "tool", "git", "status").allowed
+
+
+def test_a_server_is_visible_to_whom_anything_on_it_is_granted() -> None:
+    roles = {"a": RoleSpec(name="a", grants=(GrantSpec(servers=("git",), tools=("x",)), GrantSpec(servers=("db",))))}
+    authoriser = Authoriser(roles)
+    assert authoriser.decide(principal("a"), "server", "git").allowed
+    assert not authoriser.decide(principal("a"), "server", "db").allowed, "this grant names nothing on it"
+    assert not authoriser.decide(principal("a"), "server", "fs").allowed
+
+
+def test_the_cache_is_bounded() -> None:
+    authoriser = Authoriser({"reader": READER})
+    for number in range(CACHED_MAX + 10):
+        authoriser.decide(principal("reader"), "tool", "git", f"t{number}")
+    authoriser.decide(principal("reader"), "tool", "git", "x" * 1_000_000)
+    assert len(authoriser._cache) <= CACHED_MAX
+    assert not any(len(key[4]) > 1000 for key in authoriser._cache)
+
+
+patterns = st.lists(st.text(alphabet="ab*?[]!-\\(|", max_size=5), max_size=3).map(tuple)
+grants = st.builds(GrantSpec, servers=patterns, tools=patterns, prompts=patterns, resources=patterns)
+kinds: st.SearchStrategy[TargetKind] = st.sampled_from(["tool", "prompt", "resource", "server"])
+names = st.text(alphabet="ab[](|-\\", max_size=4)
+
+
+def _authoriser(*given_grants: GrantSpec) -> Authoriser:
+    return Authoriser({"r": RoleSpec(name="r", grants=given_grants)})
+
+
+@given(st.lists(grants, max_size=4), grants, st.integers(0, 4), kinds, names, names)
+def test_one_more_grant_never_allows_less(
+    some: list[GrantSpec], more: GrantSpec, at: int, kind: TargetKind, server: str, name: str
+) -> None:
+    before = _authoriser(*some).decide(principal("r"), kind, server, name)
+    after = _authoriser(*some[:at], more, *some[at:]).decide(principal("r"), kind, server, name)
+    assert after.allowed or not before.allowed
+
+
+@given(st.lists(grants, max_size=4), grants, kinds, names, names)
+def test_one_more_role_never_allows_less(
+    some: list[GrantSpec], more: GrantSpec, kind: TargetKind, server: str, name: str
+) -> None:
+    roles = {"r": RoleSpec(name="r", grants=tuple(some)), "s": RoleSpec(name="s", grants=(more,))}
+    authoriser = Authoriser(roles)
+    before = authoriser.decide(principal("r"), kind, server, name)
+    for both in (("r", "s"), ("s", "r")):
+        assert authoriser.decide(principal(*both), kind, server, name).allowed or not before.allowed
+
+
+@given(st.lists(grants, max_size=4), st.lists(names, max_size=6), names)
+def test_what_a_list_shows_is_exactly_what_a_call_may_use(some: list[GrantSpec], tools: list[str], server: str) -> None:
+    listing = _authoriser(*some)
+    shown = [tool for tool in tools if listing.decide(principal("r"), "tool", server, tool).allowed]
+    calling = _authoriser(*some)
+    assert shown == [tool for tool in tools if calling.decide(principal("r"), "tool", server, tool).allowed]
+    assert shown == [tool for tool in tools if listing.decide(principal("r"), "tool", server, tool).allowed], "cached"
+    if shown:
+        assert listing.decide(principal("r"), "server", server).allowed, "a usable tool makes its server visible"
