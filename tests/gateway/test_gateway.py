@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from running_fleet import StartFleet, stdio
 from mcp.shared.exceptions import MCPError
 
 from garrison.catalog.spec import GrantSpec, RoleSpec, ToolFilter
+from running_fleet import StartFleet, stdio
 
 pytestmark = pytest.mark.slow
 
@@ -18,7 +18,9 @@ UPSTREAMS = ["legacy_only", "modern_only", "everything"]
 
 @pytest.mark.parametrize("mode", CLIENTS)
 @pytest.mark.parametrize("script", UPSTREAMS)
-async def test_every_client_era_lists_and_calls_every_server_era(start_fleet: StartFleet, mode: str, script: str) -> None:
+async def test_every_client_era_lists_and_calls_every_server_era(
+    start_fleet: StartFleet, mode: str, script: str
+) -> None:
     running = await start_fleet(stdio("one", script))
     for path, prefix in (("/mcp", "one__"), ("/servers/one/mcp", "")):
         async with running.client(path, mode) as client:

@@ -52,7 +52,7 @@ class Sessions:
         session = Session(self._ids.new(), principal, endpoint, version, client[:100], expires_s)
         nonce = os.urandom(_NONCE_BYTES)
         sealed = nonce + self._cipher.encrypt(nonce, msgspec.json.encode(session), b"session")
-        return urlsafe_b64encode(sealed).rstrip(b"=").decode()
+        return _text(sealed)
 
     def open(self, token: str) -> Session | None:
         """The session behind an id; None when it is not ours, was changed, has expired or was ended."""
@@ -71,6 +71,8 @@ class Sessions:
             return None
         try:
             sealed = urlsafe_b64decode(token + "=" * (-len(token) % 4))
+            if _text(sealed) != token:
+                return None  # another spelling of the same bytes
             content = self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], b"session")
             session = msgspec.json.decode(content, type=Session)
         except (ValueError, InvalidTag, msgspec.MsgspecError):
@@ -82,3 +84,7 @@ class Sessions:
 
     def _now_s(self) -> int:
         return self._clock.wall_ns() // 1_000_000_000
+
+
+def _text(sealed: bytes) -> str:
+    return urlsafe_b64encode(sealed).rstrip(b"=").decode()
