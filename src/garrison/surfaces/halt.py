@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from garrison.kernel.errors import GarrisonError
 from garrison.kernel.home import Home
 from garrison.runtimes import strays
-from garrison.runtimes.guardianship import guardian_pid
 from garrison.surfaces.desired import read_desired
 from garrison.surfaces.launch import fleet_id
-from garrison.surfaces.presence import is_ours, read_note, wait_for_ends
+from garrison.surfaces.presence import running_guardian, running_node, wait_for_ends
 from garrison.surfaces.settings import EdgeSettings
 
 CLOSING_S = 10.0
@@ -49,9 +48,8 @@ def halt(home: Home, drain_s: float | None = None) -> Halt:
 
 def _processes(home: Home) -> list[int]:
     """The guardian first: it must not bring back a node that we end."""
-    note, guardian = read_note(home), guardian_pid(home.run)
-    pids = [guardian] if guardian is not None and is_ours(guardian) else []
-    return [*pids, note.pid] if note is not None and is_ours(note.pid) else pids
+    found = [running_guardian(home), node.pid if (node := running_node(home)) is not None else None]
+    return [pid for pid in found if pid is not None]
 
 
 def _ask(pids: list[int]) -> None:

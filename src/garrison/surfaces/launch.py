@@ -30,7 +30,7 @@ def fleet_id(home: Home) -> str:
 
 def node_argv(home: Home) -> list[str]:
     """The command line of a node. -P: a folder named garrison in the current folder must not be taken for us."""
-    return [sys.executable, "-P", "-m", "garrison.surfaces.node", "--home", str(home.root.resolve())]
+    return [sys.executable, "-P", "-m", "garrison.surfaces.node", "--home", str(home.root)]
 
 
 def open_listener(listen: str) -> socket.socket:

@@ -19,8 +19,6 @@ from garrison.runtimes.guardianship import guardian_pid
 LOCK_WAIT_S = 300.0
 """How long another `up` or `down` of the same home may take before we stop waiting for it."""
 
-_DEAD = frozenset("ZX")
-
 
 class NodeNote(msgspec.Struct, frozen=True):
     """`run/node.json`: written by a node that serves, removed at a clean end."""
@@ -42,7 +40,7 @@ def read_note(home: Home) -> NodeNote | None:
 def running_node(home: Home) -> NodeNote | None:
     """The node that serves this home now; a note left behind by a dead one does not count."""
     note = read_note(home)
-    return note if note is not None and is_ours(note.pid) else None
+    return note if note is not None and is_node(note.pid, home) else None
 
 
 def returning_node(home: Home, patience_s: float = 10.0) -> NodeNote | None:
@@ -50,19 +48,39 @@ def returning_node(home: Home, patience_s: float = 10.0) -> NodeNote | None:
     deadline = time.monotonic() + patience_s
     while True:
         note = running_node(home)
-        if note is not None or guardian_pid(home.run) is None or time.monotonic() > deadline:
+        if note is not None or running_guardian(home) is None or time.monotonic() > deadline:
             return note
         time.sleep(0.05)
 
 
-def is_ours(pid: int) -> bool:
-    """Whether this pid is a living process of Garrison: pids are given out again, most of all after a reboot."""
+def wait_for_node(home: Home, timeout_s: float) -> NodeNote | None:
+    """The node once it serves; None when it does not in time."""
+    deadline = time.monotonic() + timeout_s
+    while (note := running_node(home)) is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return note
+
+
+def running_guardian(home: Home) -> int | None:
+    """The guardian of this home, not of another one that got the pid of ours."""
+    pid = guardian_pid(home.run)
+    return pid if pid is not None and str(home.run).encode() in _command_line(pid) else None
+
+
+def is_node(pid: int, home: Home) -> bool:
+    """Whether this living process serves this home: pids are given out again, most of all after a reboot."""
+    command = _command_line(pid)
+    if b"garrison.surfaces.node" in command:
+        return str(home.root).encode() in command
+    return b"garrison" in command and b"--foreground" in command
+
+
+def _command_line(pid: int) -> bytes:
+    """Empty for one that is dead, a zombie included."""
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (OSError, IndexError):
-        return False
-    return state not in _DEAD and b"garrison" in command
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def wait_for_ends(pids: list[int], timeout_s: float) -> list[int]:

@@ -1,0 +1,90 @@
+"""The command line's side of the node's admin API."""
+
+from __future__ import annotations
+
+import http.client
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import msgspec
+
+from garrison.kernel import errors
+from garrison.kernel.errors import GarrisonError, Invalid, Kind, NotFound, TimedOut, Unavailable
+from garrison.kernel.home import Home
+from garrison.surfaces.presence import NodeNote, running_node
+
+QUICK_S = 10.0
+APPLY_S = 600.0
+"""Applying waits for drains and for the starts of new servers."""
+
+_OF_KIND: dict[str, type[GarrisonError]] = {
+    cls.kind: cls
+    for cls in vars(errors).values()
+    if isinstance(cls, type) and issubclass(cls, GarrisonError) and cls is not GarrisonError
+}
+
+
+class NodeClient:
+    """Asks one running node; raises the typed errors that it answers with."""
+
+    def __init__(self, note: NodeNote, key: str) -> None:
+        self.note = note
+        self._key = key
+
+    def status(self) -> dict[str, Any]:
+        return self._ask("GET", "/api/v1/status", QUICK_S)
+
+    def apply(self) -> list[dict[str, str]]:
+        actions: list[dict[str, str]] = self._ask("POST", "/api/v1/apply", APPLY_S)["actions"]
+        return actions
+
+    def restart(self, server: str) -> dict[str, Any]:
+        return self._ask("POST", f"/api/v1/servers/{quote(server, safe='')}/restart", APPLY_S)
+
+    def _ask(self, method: str, path: str, timeout_s: float) -> dict[str, Any]:
+        address = urlsplit(self.note.url)
+        connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=timeout_s)
+        try:
+            connection.request(method, path, headers={"Authorization": f"Bearer {self._key}"})
+            answer = connection.getresponse()
+            return _understood(answer.status, answer.read())
+        except TimeoutError as error:
+            message = f"the node at {self.note.url} did not answer within {timeout_s:g} s"
+            raise TimedOut("node.slow", message, "see `garrison logs`; `garrison down` ends it in any case") from error
+        except (OSError, http.client.HTTPException) as error:
+            message = f"the node at {self.note.url} does not answer: {error}"
+            raise Unavailable(
+                "node.unreachable", message, "it may be restarting; try again, or see `garrison logs`"
+            ) from error
+        finally:
+            connection.close()
+
+
+def client_of(home: Home) -> NodeClient:
+    """For the node that runs. Raises `NotFound` when none does."""
+    note = running_node(home)
+    if note is None:
+        raise NotFound("fleet.not_running", f"no fleet runs from {home.root}", "start it with `garrison up`")
+    return NodeClient(note, read_key(home))
+
+
+def read_key(home: Home) -> str:
+    try:
+        return home.admin_key.read_text().strip()
+    except FileNotFoundError as error:
+        raise NotFound("key.no_admin", f"{home.admin_key} is missing", "`garrison up` makes it") from error
+    except OSError as error:
+        message = f"{home.admin_key} cannot be read: {error.strerror}"
+        raise Invalid("key.unreadable", message, "only its owner may read it") from error
+
+
+def _understood(status: int, body: bytes) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = msgspec.json.decode(body, type=dict[str, Any]) if body else {}
+    except msgspec.MsgspecError as error:
+        raise Unavailable("node.nonsense", f"the node answered {status} with no JSON", "see `garrison logs`") from error
+    if status < 400:
+        return content
+    told = {name: str(content.get(name, "")) for name in ("title", "code", "detail", "hint")}
+    cls = _OF_KIND.get(told["title"], _OF_KIND[Kind.DEFECT if status >= 500 else Kind.INVALID])
+    raise cls(told["code"] or "node.error", told["detail"] or f"the node answered {status}", told["hint"])
