@@ -52,7 +52,8 @@ def _windows_path(draft: Draft, notes: Notes) -> None:
 
 def _placeholder(draft: Draft, notes: Notes) -> None:
     for where, text in _values(draft):
-        if any(is_placeholder(text.value[start:end]) for start, end in literals(text.value)):
+        value = text.value.replace(draft.folder, "") if draft.folder else text.value
+        if any(is_placeholder(value[start:end]) for start, end in literals(value)):
             hint = "put the real value in, or ${VARIABLE}"
             notes.warn("value.placeholder", f"{where} holds a placeholder, not a value", hint, text.place)
 

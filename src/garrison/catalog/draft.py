@@ -42,6 +42,5 @@ class Draft:
     description: str = ""
     declared_name: str = ""
     """The name as the file has it, when it had to be changed."""
-    file: str = ""
-    origin_note: str = ""
-    """One line for the imported file: where the server comes from, when that is not plain."""
+    folder: str = ""
+    """The project's folder, as it stands in the values that it was put into."""

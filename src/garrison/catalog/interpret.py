@@ -25,8 +25,9 @@ def interpret(reading: Reading, origin: Origin, notes: Notes) -> list[Draft]:
         else:
             make_plain(draft, about)
             _translate(draft, setting, about)
-        _settle_folder(draft, origin, about, native=reading.native)
+        draft.folder = escape(origin.folder)
         check(draft, about)
+        _settle_folder(draft, origin, about, native=reading.native)
     _settle_names(reading.drafts, taken, notes)
     return reading.drafts
 
@@ -73,5 +74,7 @@ def _settle_names(drafts: list[Draft], taken: set[str], notes: Notes) -> None:
         if name != declared:
             draft.declared_name = declared
             hint = "names are 1 to 64 of A-Z a-z 0-9 _ - and become the prefix of tool names"
-            notes.about(declared).note("name.changed", f"is called {brief(name)} here", hint, draft.place)
+            notes.about(declared).note(
+                "name.changed", f"the name {brief(declared)} became {brief(name)}", hint, draft.place
+            )
         draft.name = name

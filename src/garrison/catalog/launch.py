@@ -120,6 +120,15 @@ def _without_env(draft: Draft, notes: Notes) -> None:
         draft.command = rest
 
 
+def _without_suffix(draft: Draft, notes: Notes) -> None:
+    """`npx.cmd` is how Windows spells `npx`."""
+    word = draft.command[0]
+    if re.fullmatch(r"[\w-]+\.(?:exe|cmd|bat)", word.value, re.IGNORECASE):
+        message = f"{brief(word.value)} is a name of Windows; its ending was taken off"
+        notes.note("command.wrapper", message, "", word.place)
+        draft.command[0] = word.with_value(word.value.rsplit(".", 1)[0])
+
+
 def _home_in_path(draft: Draft, notes: Notes) -> None:
     """No client runs the program through a shell, so nobody would expand `~`."""
     for where in (draft.command[0], draft.cwd):
@@ -206,6 +215,7 @@ STEPS: Final[tuple[Callable[[Draft, Notes], None], ...]] = (
     _without_windows_shell,
     _without_wsl,
     _without_env,
+    _without_suffix,
     _home_in_path,
     _yes_for_npx,
     _note_shell,

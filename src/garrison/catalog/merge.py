@@ -39,7 +39,7 @@ def identity(draft: Draft) -> tuple[object, ...]:
     url = draft.url.value.rstrip("/") if draft.url else ""
     env = tuple(sorted((name, text.value) for name, text in draft.env.items()))
     headers = tuple(sorted((name.lower(), text.value) for name, text in draft.headers.items()))
-    return command, url, env, headers
+    return command, url, env, headers, draft.cwd.value if draft.cwd else ""
 
 
 def warn_of_twins(drafts: list[Numbered], notes: list[Notes]) -> None:

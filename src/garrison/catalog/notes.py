@@ -110,5 +110,5 @@ def _mixed(stretch: str) -> bool:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """` (did you mean …?)` or nothing."""
-    close = get_close_matches(word, sorted(known), n=1, cutoff=0.7)
+    close = get_close_matches(word, sorted(known), n=1, cutoff=0.6)
     return f"did you mean `{close[0]}`?" if close else ""

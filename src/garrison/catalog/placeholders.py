@@ -10,7 +10,7 @@ _MARKS = (
     re.compile(r"<[A-Za-z][^<>\n]*>"),
     re.compile(r"(?i)(?<![a-z])your(?:[-_ ]|(?-i:[A-Z]))"),
     re.compile(r"(?i)(?<![a-z])(?:replace|insert|enter|add|put|paste)[-_ ]?(?:me|with|this|your|it|here)(?![a-z])"),
-    re.compile(r"(?i)change[-_ ]?(?:me|this)|fill[-_ ]?(?:me|in)|place[-_ ]?holder|(?<![a-z])todo(?![a-z])|dummy"),
+    re.compile(r"(?i)change[-_ ]?(?:me|this)|fill[-_ ]?(?:me|in)|place[-_ ]?holder|^todo$|^dummy"),
     re.compile(r"(?i)[-_ ]here\b"),
     re.compile(r"(?i)(?<![a-z0-9])x{3,}(?![a-z0-9])|x{6,}|\*{3,}|\.{3}$|…|\[[A-Z_ ]*(?:YOUR|KEY|TOKEN)[A-Z_ ]*\]"),
     re.compile(r"(?i)(?:^|[\\/])(?:absolute[\\/])?path[\\/]+to(?:[\\/]|$)"),

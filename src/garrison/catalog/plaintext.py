@@ -63,7 +63,7 @@ def is_secret_name(name: str) -> bool:
         return False
     if words[-1] in ("key", "keys"):
         return len(words) < 2 or words[-2] not in _KEY_ENDINGS_HARMLESS
-    return bool(_SECRET_WORDS & set(words))
+    return bool(_SECRET_WORDS & set(words)) or words[-1].endswith(("password", "passwd", "apikey", "secret", "token"))
 
 
 def in_env(name: str, text: str) -> list[Span]:

@@ -28,7 +28,7 @@ class Scalar:
             return self.value
         if isinstance(self.value, bool):
             return "true" if self.value else "false"
-        return self.raw or ("" if self.value is None else str(self.value))
+        return "" if self.value is None else self.raw or str(self.value)
 
 
 @dataclass(frozen=True, slots=True)
