@@ -175,7 +175,7 @@ def _number(text: str) -> int | None:
 def branches(output: str) -> list[Branch]:
     """Lines of `git for-each-ref` in `BRANCH_FORMAT`."""
     found = []
-    for line in output.splitlines():
+    for line in output.split("\n")[:-1]:  # not splitlines: a subject may hold other line separators
         head, ref, commit, upstream, committed, subject = line.split("\0", 5)
         remote = ref.startswith("refs/remotes/")
         found.append(

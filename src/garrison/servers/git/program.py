@@ -61,7 +61,7 @@ class Git:
     async def refuse_elsewhere(self, allowed: Sequence[str]) -> None:
         """`Denied` when the repository keeps its data outside the allowed folders."""
         told = await self.data("rev-parse", "--absolute-git-dir", "--git-common-dir")
-        folders = [Path(self.folder, line) for line in os.fsdecode(told).splitlines()]
+        folders = [Path(self.folder, line) for line in os.fsdecode(told).split("\n")[:-1]]
         if lies_elsewhere(folders, allowed):
             raise Denied(
                 "git.elsewhere",
