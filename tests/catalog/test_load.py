@@ -11,6 +11,10 @@ from garrison.catalog.load import Loaded, load, load_all
 from garrison.catalog.problems import Problem
 from garrison.catalog.report import render_report, summary
 
+_DISCOVERED = """garrison.yaml .mcp.json mcp.json team.mcp.json .vscode/mcp.json .github/mcp.json .cursor/mcp.json
+    .codex/config.toml .gemini/settings.json .zed/settings.json opencode.json .roo/mcp.json
+    .kiro/settings/mcp.json"""
+
 
 def write(path: Path, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,10 +92,7 @@ def test_nothing_gives_nothing() -> None:
 
 def test_discovery_follows_the_order_of_precedence(tmp_path: Path) -> None:
     project, home = tmp_path / "project", tmp_path / "home"
-    names = [
-        "garrison.yaml", ".mcp.json", "mcp.json", "team.mcp.json", ".vscode/mcp.json", ".github/mcp.json", ".cursor/mcp.json",
-        ".codex/config.toml", ".gemini/settings.json", ".zed/settings.json", "opencode.json", ".roo/mcp.json", ".kiro/settings/mcp.json",
-    ]  # fmt: skip
+    names = _DISCOVERED.split()
     for name in reversed(names):
         write(project / name, "{}")
     write(project / "package.json", "{}")

@@ -23,9 +23,10 @@ NAMES = st.sampled_from(
 )
 RELAXED = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
-KEYS = st.sampled_from(
-    ["mcpServers", "servers", "mcp", "context_servers", "extensions", "internalServers", "packages", "remotes", "server", "mcp_config", "name", "command", "args", "env", "url", "type", "headers", "timeout", "disabled", "enabled", "tools", "inputs", "id", "auth", "token", "cwd", "roles", "grants", "settings", "transport", "identifier", "registryType", "environmentVariables", "packageArguments", "manifest_version", "user_config", "path", "httpUrl"]
-)
+_WORDS = """mcpServers servers mcp context_servers extensions internalServers packages remotes server mcp_config name
+    command args env url type headers timeout disabled enabled tools inputs id auth token cwd roles grants settings
+    transport identifier registryType environmentVariables packageArguments manifest_version user_config path httpUrl"""
+KEYS = st.sampled_from(_WORDS.split())
 TEXTS = st.sampled_from(
     ["npx", "x y", "https://h/p", "", "${A}", "${", "$$", "stdio", "npm", "~/x", "sh", "-c", "wsl", "cmd", "/c"]
 )
@@ -85,8 +86,7 @@ def test_no_json_value_crashes_the_loader(folder: Path, name: str, value: object
     examine(folder / name, json.dumps(value, indent=1).encode())
 
 
-@RELAXED
-@settings(max_examples=300)
+@settings(RELAXED, max_examples=300)
 @given(st.dictionaries(st.text(max_size=5), st.dictionaries(KEYS, VALUES, max_size=5), max_size=4), st.data())
 def test_no_server_entry_crashes_the_loader(folder: Path, servers: object, data: st.DataObject) -> None:
     root = data.draw(
@@ -95,8 +95,7 @@ def test_no_server_entry_crashes_the_loader(folder: Path, servers: object, data:
     examine(folder / ".mcp.json", json.dumps({root: servers}, indent=1).encode())
 
 
-@RELAXED
-@settings(max_examples=400)
+@settings(RELAXED, max_examples=400)
 @given(st.sampled_from(FILES), st.data())
 def test_no_mutation_of_a_real_file_crashes_the_loader(folder: Path, path: Path, data: st.DataObject) -> None:
     content = bytearray(path.read_bytes())
@@ -139,8 +138,7 @@ PLACES = [
 ]
 
 
-@RELAXED
-@settings(max_examples=300)
+@settings(RELAXED, max_examples=300)
 @given(
     st.sampled_from(PLACES),
     st.text(alphabet="abcdefghjkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", min_size=24, max_size=40),

@@ -307,15 +307,24 @@ def _settled(reading: _Reading, node: Table) -> Draft | None:
             )
             draft.kind = "http"
         draft.kind = draft.kind or reading.habits.url_kind
+        _drop_idle(reading, "env", draft.env, "a url")
         return draft
     if draft.command:
         if draft.kind in ("http", "sse"):
             message = f"the type says {draft.kind}, but there is only a command; it is taken as stdio"
             notes.warn("entry.kind", message, 'write type: "stdio", or give a url', draft.place)
         draft.kind = "stdio"
+        _drop_idle(reading, "headers", draft.headers, "a command")
         return draft
     _nothing_to_run(reading, node)
     return None
+
+
+def _drop_idle(reading: _Reading, what: str, values: dict[str, Text], beside: str) -> None:
+    if values:
+        place = next(iter(values.values())).place
+        reading.notes.warn("entry.idle_key", f"{what} means nothing beside {beside}; it is left out", "", place)
+        values.clear()
 
 
 def _choose(reading: _Reading, url: Text) -> None:
