@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 import uvloop
 
-from garrison.runtimes import strays
+from garrison.runtimes import kernelcalls, strays
+from garrison.runtimes.reaper import Reaper
 from runtimes.small_fleet import Fleet
 
 
@@ -22,3 +23,12 @@ async def fleet(tmp_path: Path) -> AsyncIterator[Fleet]:
     yield made
     await made.supervisor.stop_all()
     assert strays.find(made.fleet_id) == []
+
+
+@pytest.fixture
+def reaper() -> Iterator[Reaper]:
+    """This process adopts orphans for the time of one test."""
+    made = Reaper()
+    made.adopt()
+    yield made
+    kernelcalls._prctl(kernelcalls.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)

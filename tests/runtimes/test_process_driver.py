@@ -11,6 +11,7 @@ from garrison.catalog.spec import ServerSpec
 from garrison.kernel.errors import GarrisonError
 from garrison.runtimes import strays
 from garrison.runtimes.instance import Instance
+from garrison.runtimes.reaper import Reaper
 from runtimes.small_fleet import (
     EXITS_AT_ONCE,
     GARBAGE,
@@ -188,15 +189,14 @@ async def test_a_relative_command_starts_at_the_servers_folder(fleet: Fleet, tmp
 
 
 @pytest.mark.slow
-async def test_twenty_rounds_leave_no_descriptor_no_process_and_no_zombie(fleet: Fleet) -> None:
-    fleet.reaper.adopt()
+async def test_twenty_rounds_leave_no_descriptor_no_process_and_no_zombie(reaper: Reaper, fleet: Fleet) -> None:
     await _round(fleet, 0)
     before = descriptors()
     for number in range(1, 21):
         await _round(fleet, number)
     await until(lambda: descriptors() <= before)
     assert strays.find(fleet.fleet_id) == []
-    fleet.reaper.reap()
+    reaper.reap()
     assert zombies() == []
 
 

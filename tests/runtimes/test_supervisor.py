@@ -97,6 +97,15 @@ async def test_resolved_values_reach_the_child_and_are_kept_nowhere(tmp_path: Pa
     await fleet.supervisor.stop_all()
 
 
+async def test_a_process_that_ends_in_the_handshake_is_named_as_the_cause(fleet: Fleet) -> None:
+    await fleet.up(python("brief", "import sys; sys.stdin.readline(); sys.exit('no licence')"))
+    seen = fleet.of("brief")
+    assert (seen.state, seen.error) == (
+        State.BACKOFF,
+        "server brief exited with code 1 before it was ready: no licence",
+    )
+
+
 async def test_a_crash_loop_ends_fatal_with_the_reason_and_the_last_lines_while_neighbours_run_on(fleet: Fleet) -> None:
     await fleet.up(python("good", GOOD), python("crashes", EXITS_AT_ONCE))
     assert fleet.of("crashes").state is State.BACKOFF

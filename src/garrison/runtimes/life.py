@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from garrison.catalog.spec import ServerSpec
 from garrison.kernel.clock import Clock
-from garrison.kernel.errors import Denied, GarrisonError, Invalid, NotFound, TimedOut, Unavailable, Unsupported
+from garrison.kernel.errors import Denied, GarrisonError, Invalid, NotFound, Unavailable, Unsupported
 from garrison.kernel.ids import Ids
 from garrison.runtimes import failures, restarts
 from garrison.runtimes.driver import Capability, Driver, Exit
@@ -87,11 +87,12 @@ async def start_instance(means: Means[L], spec: ServerSpec) -> Instance:
 async def shake_hands(means: Means[L], instance: Instance, link: L) -> None:
     """Open the connection. A process that ended meanwhile is a better explanation than a broken pipe."""
     limit = instance.spec.startup_timeout_s
+    broke: list[str] = []
+    link.on_closed(broke.append)
     try:
         await link.open(limit if means.spawns else min(limit, REMOTE_OPEN_S_MAX))
     except GarrisonError as error:
-        # One that merely keeps silent is alive, or its connection would have broken.
-        exit_ = None if isinstance(error, TimedOut) else await _exit_of(means, instance)
+        exit_ = await _exit_of(means, instance) if broke else None
         if exit_ is None:
             raise
         raise failures.exited_early(instance.server, exit_, means.tail(instance.server)) from error
