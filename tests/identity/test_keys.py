@@ -61,6 +61,7 @@ def test_a_created_key_is_known_and_its_principal_has_its_roles(store: KeyStore)
     record, key = store.create("ci", ["reader", "writer"])
     principal = store.verify(key)
     assert principal is not None
+    assert re.fullmatch(r"ci-[0-9a-f]{12}", principal.id)
     assert (principal.id, principal.kind, principal.name, principal.roles) == (
         record.principal,
         "key",

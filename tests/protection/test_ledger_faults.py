@@ -263,6 +263,19 @@ def test_a_ledger_that_is_moved_away_refuses_until_it_is_back(path: Path) -> Non
     assert verify(path).ok
 
 
+def test_what_could_not_be_written_at_the_end_is_recovered_at_the_next_start(path: Path) -> None:
+    ledger = Ledger(path, LedgerSettings(window_s=30.0))
+    away = path.with_name("away")
+    path.rename(away)
+    for number in range(5):
+        ledger.append(Entry(number, "call.intent"))
+    assert ledger.close() == 5
+    away.rename(path)
+    Ledger(path).close()
+    assert numbers(path) == list(range(5))
+    assert verify(path).ok
+
+
 def test_a_locked_database_delays_but_loses_nothing(path: Path) -> None:
     ledger = Ledger(path, LedgerSettings(window_s=0.001))
     blocker = sqlite3.connect(path, isolation_level=None)

@@ -82,7 +82,7 @@ class KeyStore:
                 raise Conflict(
                     "key.exists", f"There is a key named {name} already.", "Rotate it, or choose another name."
                 )
-            return self._add(name, tuple(roles), self._ids.new(), expires_at_ns)
+            return self._add(name, tuple(roles), self._new_principal(name), expires_at_ns)
 
     def list(self) -> tuple[KeyRecord, ...]:
         """All keys, oldest first, the revoked and expired ones included."""
@@ -216,6 +216,10 @@ class KeyStore:
         key_table.insert(self._connection, record, digest_of(key))
         return record, key
 
+    def _new_principal(self, name: str) -> str:
+        """An id that people can read in the ledger and that nobody had before."""
+        return f"{name}-{self._ids.new()[:12]}"
+
     def _replace(self, records: _Records, name: str, overlap_s: float) -> tuple[KeyRecord, str]:
         now_ns = self._clock.wall_ns()
         old = _found(records, name, now_ns)
@@ -230,7 +234,7 @@ class KeyStore:
         if _live_named(records, ADMIN, self._clock.wall_ns()):
             record, key = self._replace(records, ADMIN, 0.0)
         else:
-            record, key = self._add(ADMIN, (ADMIN_ROLE,), self._ids.new())
+            record, key = self._add(ADMIN, (ADMIN_ROLE,), self._new_principal(ADMIN))
         write_private(home.admin_key, key.encode())
         return record
 
@@ -243,7 +247,7 @@ class KeyStore:
                 if not record.is_live(self._clock.wall_ns()):
                     _log.warning("the administrator's key in the home is revoked or expired")
                 return record
-        return self._add(ADMIN, (ADMIN_ROLE,), self._ids.new(), key=key)[0]
+        return self._add(ADMIN, (ADMIN_ROLE,), self._new_principal(ADMIN), key=key)[0]
 
     def _use_not_written(self, used: dict[str, int], error: Exception) -> None:
         self._used = {**used, **self._used}
