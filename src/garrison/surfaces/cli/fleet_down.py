@@ -11,7 +11,7 @@ from garrison.surfaces.cli.output import Form, say, show, tell
 from garrison.surfaces.halt import Halt, halt
 from garrison.surfaces.presence import held, running_node
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command("down")

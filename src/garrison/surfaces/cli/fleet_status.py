@@ -11,7 +11,7 @@ from garrison.surfaces.cli.options import EnvOption, HomeOption, OutputOption, h
 from garrison.surfaces.cli.output import Form
 from garrison.surfaces.presence import returning_node
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command("status")

@@ -17,7 +17,7 @@ from garrison.surfaces.cli.options import ConfigOption, EnvOption, HomeOption, O
 from garrison.surfaces.cli.output import Form
 from garrison.surfaces.configuration import Wanted
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 FOREGROUND = "garrison.surfaces.cli.foreground"
 VERIFYING = "garrison.surfaces.cli.verifying"

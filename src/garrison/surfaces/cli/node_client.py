@@ -29,7 +29,7 @@ class NodeClient:
 
     def __init__(self, note: NodeNote, key: str) -> None:
         self.note = note
-        self._key = key
+        self.key = key
 
     def status(self) -> dict[str, Any]:
         return self._ask("GET", "/api/v1/status", QUICK_S)
@@ -45,7 +45,7 @@ class NodeClient:
         address = urlsplit(self.note.url)
         connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=timeout_s)
         try:
-            connection.request(method, path, headers={"Authorization": f"Bearer {self._key}"})
+            connection.request(method, path, headers={"Authorization": f"Bearer {self.key}"})
             answer = connection.getresponse()
             return _understood(answer.status, answer.read())
         except TimeoutError as error:

@@ -64,5 +64,5 @@ def confirm(question: str, yes: bool) -> None:
     if yes:
         return
     if not os.isatty(0):
-        raise Invalid("confirm.needed", f"{question} Nobody can be asked here", "say --yes")
+        raise Invalid("confirm.needed", f"{question} There is no terminal to ask at", "give --yes")
     typer.confirm(question, abort=True, err=True)

@@ -1,0 +1,119 @@
+"""`garrison audit …`: reads the ledger's files, with the fleet up or down."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from garrison.kernel.clock import rfc3339
+from garrison.kernel.errors import NotFound
+from garrison.protection.entries import Recorded
+from garrison.protection.reader import Filter
+from garrison.protection.reader import show as show_entries
+from garrison.protection.reader import tail as tail_entries
+from garrison.protection.reader import verify as verify_ledger
+from garrison.surfaces.cli import exits
+from garrison.surfaces.cli.options import EnvOption, HomeOption, OutputOption, home_of
+from garrison.surfaces.cli.output import Form, say, show
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+COLUMNS = ("seq", "time", "kind", "principal", "action", "server", "target", "outcome", "duration_us")
+POLL_S = 0.5
+
+
+@app.callback()
+def audit() -> None:
+    """Read and verify the ledger."""
+
+
+@app.command("tail")
+def tail(
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many of the newest entries.")] = 20,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as entries come, until Ctrl-C.")] = False,
+    kind: Annotated[
+        str, typer.Option("--kind", help="call.intent, call.outcome, refusal or change.", show_default=False)
+    ] = "",
+    server: Annotated[str, typer.Option("--server", help="Only this server.", show_default=False)] = "",
+    principal: Annotated[str, typer.Option("--principal", help="Only this principal.", show_default=False)] = "",
+    action: Annotated[str, typer.Option("--action", help="Only this method or change.", show_default=False)] = "",
+    home: HomeOption = None,
+    env_name: EnvOption = "",
+    output: OutputOption = Form.TABLE,
+) -> None:
+    """Show the newest entries, oldest first: calls, refusals and changes. Times are UTC.
+
+    Examples: garrison audit tail; garrison audit tail --kind refusal -n 100; garrison audit tail -f --output json
+    """
+    ledger = home_of(home, env_name).ledger
+    wanted = Filter(kind=kind, server=server, principal=principal, action=action)
+    found = tail_entries(ledger, lines, wanted)
+    show([_row(one) for one in found], output, COLUMNS)
+    last = found[-1].seq if found else 0
+    while follow:
+        time.sleep(POLL_S)
+        fresh = tail_entries(ledger, 1000, msgspec.structs.replace(wanted, after_seq=last))
+        last = fresh[-1].seq if fresh else last
+        for line in _lines(fresh, output):
+            say(line)
+
+
+@app.command("show")
+def show_entry(
+    key: Annotated[str, typer.Argument(metavar="NUMBER|CALL", help="An entry, or a call's id.", show_default=False)],
+    home: HomeOption = None,
+    env_name: EnvOption = "",
+    output: OutputOption = Form.TABLE,
+) -> None:
+    """Show one entry in full with its hashes, or all entries of a call.
+
+    Examples: garrison audit show 17; garrison audit show 8f2c41d09a7be3356f10c2d4
+    """
+    found = show_entries(home_of(home, env_name).ledger, int(key) if key.isdecimal() else key)
+    if output is not Form.TABLE:
+        show([_whole(one) for one in found], output)
+        return
+    for one in found:
+        show(_whole(one), output)
+
+
+@app.command("verify")
+def verify(home: HomeOption = None, env_name: EnvOption = "", output: OutputOption = Form.TABLE) -> None:
+    """Walk the whole hash chain. Exits with 1 when an entry was changed, removed or inserted.
+
+    Examples: garrison audit verify; garrison audit verify --output json
+    """
+    ledger = home_of(home, env_name).ledger
+    if not ledger.exists() and not ledger.with_suffix(".head").exists():
+        raise NotFound("ledger.missing", f"there is no ledger at {ledger}", "start the fleet once")
+    verdict = verify_ledger(ledger)
+    if output is not Form.TABLE:
+        result = {"ok": verdict.ok, "entries": verdict.entries, "first_bad": verdict.first_bad_seq}
+        show({**result, "reason": verdict.reason}, output)
+    elif verdict.ok:
+        say(f"the ledger holds: {verdict.entries} entries")
+    else:
+        say(f"the ledger does NOT hold from entry {verdict.first_bad_seq} on: {verdict.reason}")
+    raise typer.Exit(exits.OK if verdict.ok else exits.FOUND)
+
+
+def _row(recorded: Recorded) -> dict[str, Any]:
+    entry = msgspec.structs.asdict(recorded.entry)
+    return {"seq": recorded.seq, "time": rfc3339(entry.pop("time_ns")), **entry}
+
+
+def _whole(recorded: Recorded) -> dict[str, Any]:
+    return {**_row(recorded), "prev_hash": recorded.prev_hash, "hash": recorded.hash}
+
+
+def _lines(found: Sequence[Recorded], output: Form) -> Iterator[str]:
+    """One entry, one line: what follows has no end, so it is no table and no one JSON document."""
+    for one in found:
+        row = _row(one)
+        if output is Form.TABLE:
+            yield "  ".join(str(row[column]) for column in COLUMNS if row[column] not in ("", None))
+        else:
+            yield msgspec.json.encode(row).decode()
