@@ -86,6 +86,7 @@ def test_no_json_value_crashes_the_loader(folder: Path, name: str, value: object
     examine(folder / name, json.dumps(value, indent=1).encode())
 
 
+@pytest.mark.slow
 @settings(RELAXED, max_examples=300)
 @given(st.dictionaries(st.text(max_size=5), st.dictionaries(KEYS, VALUES, max_size=5), max_size=4), st.data())
 def test_no_server_entry_crashes_the_loader(folder: Path, servers: object, data: st.DataObject) -> None:
@@ -95,6 +96,7 @@ def test_no_server_entry_crashes_the_loader(folder: Path, servers: object, data:
     examine(folder / ".mcp.json", json.dumps({root: servers}, indent=1).encode())
 
 
+@pytest.mark.slow
 @settings(RELAXED, max_examples=400)
 @given(st.sampled_from(FILES), st.data())
 def test_no_mutation_of_a_real_file_crashes_the_loader(folder: Path, path: Path, data: st.DataObject) -> None:
@@ -138,6 +140,7 @@ PLACES = [
 ]
 
 
+@pytest.mark.slow
 @settings(RELAXED, max_examples=300)
 @given(
     st.sampled_from(PLACES),

@@ -21,7 +21,7 @@ _FOREIGN = re.compile(
     | (?<![\w$}}])\{{env:(?P<single>{NAME})\}}                            # {{env:X}}
     | (?<![\w$}}])\{{file:(?P<file>[^{{}}]+)\}}                           # {{file:path}}
     | (?<![^\s/:;,="'])\$(?P<bare>[A-Z_][A-Z0-9_]*)(?![^\s/:;,="'.\\-])   # $X, standing alone
-    | %(?P<windows>[A-Za-z_]\w*)%                                         # %X%
+    | %(?P<windows>[A-Za-z_][\w()]{{2,}})%                                # %X%
     """,
     re.VERBOSE | re.ASCII,
 )
@@ -70,6 +70,8 @@ def _ours(match: re.Match[str], setting: Setting, notes: Notes, place: Place) ->
     if name:
         return _named(name, setting, notes, place)
     if match["windows"]:
+        if "://" in match.string:
+            return None
         notes.warn(
             "path.windows", f"%{match['windows']}% is a variable of Windows", "use a path of this machine", place
         )
@@ -83,7 +85,11 @@ def _ours(match: re.Match[str], setting: Setting, notes: Notes, place: Place) ->
 
 def _braced(body: str, setting: Setting, notes: Notes, place: Place) -> str | None:
     if body in setting.known:
-        return setting.known[body]
+        ours = setting.known[body]
+        variable = re.sub(r"^\$\{|(?::-.*)?\}$", "", ours, flags=re.DOTALL)
+        message = f"the client asks for {brief(body.partition(':')[2] or body)}; here it is the variable {variable}"
+        notes.note("reference.input", message, "it has a default" if ":-" in ours else f"set {variable}", place)
+        return ours
     if match := _ENV.match(body):
         return _with_default(match[1], match[2], setting, notes, place)
     if match := _PLAIN.match(body):
@@ -131,7 +137,7 @@ def _of_the_editor(body: str, setting: Setting, notes: Notes, place: Place) -> s
         variable = re.sub(r"[^A-Z0-9_]+", "_", rest.upper()).strip("_") or "INPUT"
         variable = f"_{variable}" if variable[0].isdigit() else variable
         message = f"the client asks for {brief(rest)}; here it is the variable {variable}"
-        notes.note("reference.input", message, f"set {variable} before starting", place)
+        notes.note("reference.input", message, f"set {variable}", place)
         return "${" + variable + "}"
     message = f"{brief('${' + body + '}')} has no meaning outside its client; it stays as it is"
     notes.warn("reference.unsupported", message, "write ${VARIABLE} for a variable of the environment", place)

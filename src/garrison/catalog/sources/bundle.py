@@ -7,7 +7,7 @@ import sys
 
 from garrison.catalog.entry import read_entry
 from garrison.catalog.family import Family, Origin, Reading
-from garrison.catalog.notes import Notes, brief
+from garrison.catalog.notes import Notes
 from garrison.catalog.parse.tree import Entry, Node, Scalar, Table
 
 
@@ -31,7 +31,7 @@ def _read(root: Node, origin: Origin, notes: Notes) -> Reading:
         message = "the bundle has to be unpacked before its server can run"
         notes.error("bundle.packed", message, "unzip it, and import the manifest.json inside", root.place)
     reading = Reading([draft] if draft else [])
-    reading.variables = _user_config(root.get("user_config"), notes)
+    reading.variables = _user_config(root.get("user_config"))
     description = root.get("description")
     if draft and isinstance(description, Scalar):
         draft.description = " ".join(description.text.split())
@@ -48,7 +48,7 @@ def _for_this_platform(config: Table) -> Table:
     return Table(tuple(entries.values()), config.place)
 
 
-def _user_config(node: Node | None, notes: Notes) -> dict[str, str]:
+def _user_config(node: Node | None) -> dict[str, str]:
     """The values that the client would ask for become variables of the environment."""
     found: dict[str, str] = {}
     for entry in node if isinstance(node, Table) else ():
@@ -57,8 +57,6 @@ def _user_config(node: Node | None, notes: Notes) -> dict[str, str]:
         fallback = default.text if isinstance(default, Scalar) else ""
         usable = fallback and not set(fallback) & set("${}")
         found[f"user_config.{entry.key}"] = "${" + variable + (f":-{fallback}" if usable else "") + "}"
-        message = f"the client asks for {brief(entry.key)}; here it is the variable {variable}"
-        notes.note("reference.input", message, "it has a default" if usable else f"set {variable}", entry.place)
     return found
 
 

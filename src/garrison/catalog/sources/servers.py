@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from garrison.catalog.family import Family, Origin, Reading, read_servers, runnable, warn_of_outsiders
-from garrison.catalog.notes import Notes, brief
+from garrison.catalog.notes import Notes
 from garrison.catalog.parse.tree import Listing, Node, Scalar, Table
 
 _NOT_IN_NAMES = re.compile(r"[^A-Z0-9_]+")
@@ -32,7 +32,9 @@ def _fits(root: Node, origin: Origin) -> bool:
 def _any_server(servers: Node | None) -> bool:
     """OpenAPI documents have `servers` too: a list of bare urls."""
     if isinstance(servers, Listing):
-        return any(runnable(item) and isinstance(item, Table) and "name" in item.keys for item in servers.items)
+        return not servers.items or any(
+            runnable(item) and isinstance(item, Table) and "name" in item.keys for item in servers.items
+        )
     return isinstance(servers, Table) and (not servers.entries or any(runnable(entry.value) for entry in servers))
 
 
@@ -43,13 +45,13 @@ def _read(root: Node, origin: Origin, notes: Notes) -> Reading:
         servers = holder.get("servers")
         if servers is not None:
             reading.drafts += read_servers("servers", servers, notes, origin.habits)
-        variables |= _inputs(holder.get("inputs"), notes)
+        variables |= _inputs(holder.get("inputs"))
         warn_of_outsiders(holder, frozenset({"servers"}), notes)
     reading.variables = variables
     return reading
 
 
-def _inputs(node: Node | None, notes: Notes) -> dict[str, str]:
+def _inputs(node: Node | None) -> dict[str, str]:
     """`inputs` ask the user of the editor; here each becomes a variable of the environment."""
     found: dict[str, str] = {}
     for item in node.items if isinstance(node, Listing) else ():
@@ -60,9 +62,6 @@ def _inputs(node: Node | None, notes: Notes) -> dict[str, str]:
         default = item.get("default")
         fallback = f":-{default.text}" if isinstance(default, Scalar) and _safe_default(default.text) else ""
         found[f"input:{identity.text}"] = "${" + variable + fallback + "}"
-        message = f"the editor asks for the input {brief(identity.text)}; here it is the variable {variable}"
-        hint = "it has a default" if fallback else f"set {variable} before starting"
-        notes.note("reference.input", message, hint, identity.place)
     return found
 
 
