@@ -28,6 +28,7 @@ from garrison.protocol.messages import (
     decode_message,
     encode,
     error_frame,
+    members,
     notification_frame,
     params_of,
     raw,
@@ -35,6 +36,8 @@ from garrison.protocol.messages import (
     result_frame,
     text,
 )
+
+_NULL = Raw(b"null")
 
 
 class Reply(Protocol):
@@ -55,6 +58,9 @@ class Reply(Protocol):
 class Transport(Protocol):
     """Carries frames to one server and calls the connection's `received`, `failed` and `lost`."""
 
+    cancels_by_closing: bool
+    """A modern request is cancelled by closing its stream; where requests share one, by a notification."""
+
     def bind(self, connection: Connection) -> None: ...
 
     def send(self, frame: bytes, request_id: int | None, headers: Mapping[str, str]) -> None:
@@ -65,6 +71,9 @@ class Transport(Protocol):
 
     def settled(self, info: ServerInfo) -> None:
         """The handshake is over; `info` says with what."""
+
+    async def delivered(self) -> None:
+        """Return when the notifications sent so far have arrived, or after a short while."""
 
     async def close(self) -> None: ...
 
@@ -125,7 +134,7 @@ class Connection:
         """Stop waiting and tell the server; nothing more is reported for this request."""
         if self._pending.pop(request_id, None) is None:
             return
-        if self.info.era == "legacy":
+        if self.info.era == "legacy" or not self._transport.cancels_by_closing:
             self.notify(methods.CANCELLED, {"requestId": raw(request_id), "reason": raw(reason)})
         self._transport.abandon(request_id)
 
@@ -150,21 +159,26 @@ class Connection:
         return raw(modern_meta(self.info.version, self._client))
 
     async def ask_raw(self, method: str, params: Mapping[str, Raw], headers: Mapping[str, str]) -> Raw:
-        """A request with exactly these parameters and headers, awaited; leaving early cancels it."""
+        """A request with exactly these parameters and headers, awaited; leaving early cancels it.
+
+        A handshake is only given up: the server must not hear of that (2025-11-25, cancellation).
+        """
         answer: asyncio.Future[Raw] = asyncio.get_running_loop().create_future()
         request_id = self.reserve()
         self.request(request_id, method, dict(params), _Awaited(answer, self.label), headers)
         try:
             return await answer
         finally:
-            self._pending.pop(request_id, None)
-            self._transport.abandon(request_id)
+            if self.info.version:
+                self.cancel(request_id)
+            elif self._pending.pop(request_id, None) is not None:
+                self._transport.abandon(request_id)
 
     def headers(self, method: str, params: Params | None) -> Mapping[str, str]:
         """HTTP headers that the revision wants with a message; transports without headers ignore them."""
         if self.info.era == "legacy":
-            return {"mcp-protocol-version": self.info.version} if self.info.version else {}
-        found = {"mcp-protocol-version": self.info.version, "mcp-method": method}
+            return self._version_header()
+        found = {"mcp-protocol-version": self.info.version, "mcp-method": encode_value(method)}
         key = methods.NAME_PARAM.get(method)
         if key and params:
             found["mcp-name"] = encode_value(text(params, key))
@@ -182,6 +196,7 @@ class Connection:
         self._transport.settled(self.info)
         if self.info.era == "legacy":
             self.notify(methods.INITIALIZED)
+            await self._transport.delivered()  # nothing may overtake it, and requests can have links of their own
 
     async def ping(self, timeout_s: float) -> None:
         """A sign of life on this connection, never a second handshake."""
@@ -212,9 +227,15 @@ class Connection:
     def received(self, data: bytes, request_id: int | None) -> None:
         """One message from the server; `request_id` is the request on whose stream it came, if there is one.
 
-        Raises `msgspec.DecodeError` when it is not JSON-RPC.
+        Raises `msgspec.DecodeError`, `UnicodeDecodeError` or `RecursionError` when it is not JSON-RPC.
         """
         message = decode_message(data)
+        if message.jsonrpc != "2.0":
+            raise msgspec.ValidationError("no JSON-RPC 2.0 message")
+        if not data.isascii():
+            data.decode()  # raw parts are forwarded unread: they must be UTF-8 at least
+        if self._closed is not None:
+            return
         if message.method is UNSET:
             self._response(message, request_id)
         elif message.id is UNSET or message.id is None:
@@ -240,20 +261,22 @@ class Connection:
             callback(reason)
 
     def _response(self, message: Message, request_id: int | None) -> None:
-        own = message.id if isinstance(message.id, int) else request_id
+        own = _own_id(message.id, request_id)
         reply = self._pending.pop(own, None) if own is not None else None
         if reply is None:
             return  # late: cancelled or timed out
-        if message.error is not UNSET:
-            reply.error(_error_of(message.error))
-        elif message.result is not UNSET:
+        if message.result is not UNSET and message.error in (UNSET, _NULL):
             reply.result(message.result)
+        elif message.error is not UNSET:
+            reply.error(_error_of(message.error))
         else:
             reply.failed(Unavailable("server.bad_response", f"server {self.label} sent a response without a result"))
 
     def _notification(self, message: Message, request_id: int | None) -> None:
-        if request_id is None and message.method == methods.PROGRESS:
-            request_id = _progress_token(message)
+        if message.method in methods.LIST_CHANGED and self.info.era == "legacy":
+            request_id = None  # on whatever stream it comes, it belongs to no request
+        elif request_id is None:
+            request_id = _addressee(message)
         reply = self._pending.get(request_id) if request_id is not None else None
         if reply is not None:
             reply.message(message)
@@ -265,10 +288,13 @@ class Connection:
         """The server asks its client something. We declared no such capability, so only `ping` gets a result."""
         own = encode(message_id)
         if method == methods.PING:
-            self._transport.send(result_frame(own, EMPTY), None, self.headers(method, None))
+            self._transport.send(result_frame(own, EMPTY), None, self._version_header())
             return
         error = RpcError(codes.METHOD_NOT_FOUND, f"{method[:100]} is not offered by this client")
-        self._transport.send(error_frame(own, error), None, self.headers(method, None))
+        self._transport.send(error_frame(own, error), None, self._version_header())
+
+    def _version_header(self) -> Mapping[str, str]:
+        return {"mcp-protocol-version": self.info.version} if self.info.version else {}
 
     def _never_sent(self, reason: str) -> GarrisonError:
         message = f"server {self.label} is not connected ({reason})"
@@ -306,13 +332,31 @@ class _Awaited:
 def _error_of(data: Raw) -> RpcError:
     try:
         return decode_error(data)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return RpcError(codes.INTERNAL_ERROR, "the server's error object is malformed")
 
 
-def _progress_token(message: Message) -> int | None:
+def _own_id(answered: object, request_id: int | None) -> int | None:
+    """Which of our requests a response answers: on a request's own stream that one or none.
+
+    An error may come without an id, and some servers turn the id into a string.
+    """
+    if isinstance(answered, str) and answered.isascii() and answered.isdecimal() and len(answered) < 19:
+        answered = int(answered)
+    if request_id is not None:
+        return request_id if answered in (request_id, None, UNSET) else None
+    return answered if isinstance(answered, int) else None
+
+
+def _addressee(message: Message) -> int | None:
+    """The request that a notification belongs to, where all share one stream: by progress token or subscription."""
     try:
-        token = decode_any(params_of(message).get("progressToken", raw(None)))
-    except msgspec.MsgspecError:
+        params = params_of(message)
+        if message.method == methods.PROGRESS:
+            found = decode_any(params.get("progressToken", _NULL))
+        else:
+            found = members(params["_meta"]).get(methods.META_SUBSCRIPTION) if "_meta" in params else None
+            found = decode_any(found) if found is not None else None
+    except (msgspec.MsgspecError, RecursionError):
         return None
-    return token if isinstance(token, int) else None
+    return found if type(found) is int else None

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import Raw
 
-from garrison.kernel.errors import Invalid, TimedOut, Unsupported
+from garrison.kernel.errors import GarrisonError, TimedOut, Unsupported
 from garrison.protocol import methods
 from garrison.protocol.messages import EMPTY, decode_any, raw
 from garrison.protocol.versions import LATEST_LEGACY, LATEST_MODERN, LEGACY_VERSIONS, MODERN_VERSIONS, Era
@@ -39,6 +39,9 @@ class Asks(Protocol):
     """The part of a connection that the handshake needs."""
 
     label: str
+
+    @property
+    def closed(self) -> str | None: ...
 
     async def ask_raw(self, method: str, params: Mapping[str, Raw], headers: Mapping[str, str]) -> Raw: ...
 
@@ -66,9 +69,9 @@ async def _judge(probe: asyncio.Future[ServerInfo], connection: Asks, client: di
     error = probe.exception()
     if error is None:
         return probe.result()
-    if isinstance(error, Invalid | Unsupported):  # it lives and answered, but not in the modern way
-        return await _initialize(connection, client)
-    raise error
+    if not isinstance(error, GarrisonError) or connection.closed is not None or error.code == "server.auth_needed":
+        raise error
+    return await _initialize(connection, client)  # it lives, but did not answer in the modern way (a 500 counts too)
 
 
 async def _race(probe: asyncio.Future[ServerInfo], connection: Asks, client: dict[str, Any]) -> ServerInfo:
@@ -88,8 +91,8 @@ async def _race(probe: asyncio.Future[ServerInfo], connection: Asks, client: dic
 async def _discover(connection: Asks, client: dict[str, Any]) -> ServerInfo:
     params = {"_meta": raw(modern_meta(LATEST_MODERN, client))}
     headers = {"mcp-protocol-version": LATEST_MODERN, "mcp-method": methods.DISCOVER}
-    found = decode_any(await connection.ask_raw(methods.DISCOVER, params, headers))
-    versions = found.get("supportedVersions") if isinstance(found, dict) else None
+    found = _object(await connection.ask_raw(methods.DISCOVER, params, headers))
+    versions = found.get("supportedVersions")
     mutual = [version for version in MODERN_VERSIONS if isinstance(versions, list) and version in versions]
     if not mutual:
         message = f"server {connection.label} offers no modern revision that we speak"
@@ -102,12 +105,21 @@ async def _discover(connection: Asks, client: dict[str, Any]) -> ServerInfo:
 async def _initialize(connection: Asks, client: dict[str, Any]) -> ServerInfo:
     asked = {"protocolVersion": LATEST_LEGACY, "capabilities": {}, "clientInfo": client}
     params = {key: raw(value) for key, value in asked.items()}
-    found = decode_any(await connection.ask_raw(methods.INITIALIZE, params, {}))
-    version = found.get("protocolVersion") if isinstance(found, dict) else None
+    found = _object(await connection.ask_raw(methods.INITIALIZE, params, {}))
+    version = found.get("protocolVersion")
     if version not in LEGACY_VERSIONS:
         message = f"server {connection.label} speaks protocol revision {str(version)[:40]!r}, which we do not"
         raise Unsupported("server.unknown_version", message, f"known are {', '.join(LEGACY_VERSIONS)}")
     return _info("legacy", version, found, found.get("serverInfo"))
+
+
+def _object(result: Raw) -> dict[str, Any]:
+    """The result's members; none where it is no object."""
+    try:
+        found = decode_any(result)
+    except (msgspec.MsgspecError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _info(era: Era, version: str, found: dict[str, Any], server: object) -> ServerInfo:

@@ -15,12 +15,12 @@ NAME = "mcp-name"
 PARAM_PREFIX = "mcp-param-"
 
 _SAFE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
-_WRAPPED = re.compile(r"=\?base64\?([A-Za-z0-9+/]*={0,2})\?=")
+_WRAPPED = re.compile(r"=\?base64\?(.*)\?=")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
 def encode_value(value: str) -> str:
-    """`value` itself where it is printable ASCII without outer spaces, else `=?base64?…?=`."""
+    """`value` itself where it is printable ASCII without outer spaces, else `=?base64?…?=`: never a line break."""
     if _SAFE.fullmatch(value) and not _WRAPPED.fullmatch(value):
         return value
     return f"=?base64?{base64.b64encode(value.encode()).decode()}?="
@@ -46,7 +46,7 @@ def param_headers(input_schema: object, arguments: dict[str, Any]) -> dict[str, 
         value: Any = arguments
         for key in path:
             value = value.get(key) if isinstance(value, dict) else None
-        if isinstance(value, (str, int)):
+        if isinstance(value, (str, int, float)):
             rendered = str(value).lower() if isinstance(value, bool) else str(value)
             found[PARAM_PREFIX + token.lower()] = encode_value(rendered)
     return found

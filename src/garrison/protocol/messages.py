@@ -50,6 +50,18 @@ def params_of(message: Message) -> Params:
     return {} if message.params is UNSET else decode_params(message.params)
 
 
+def is_error_response(body: bytes) -> bool:
+    """Whether these bytes are a JSON-RPC error response; an OAuth error (`{"error": "…"}`) is none."""
+    try:
+        message = decode_message(body)
+        if message.jsonrpc != "2.0" or message.error is UNSET:
+            return False
+        decode_error(message.error)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
 def members(raw: Raw | bytes) -> Params:
     """The members of any JSON object, each raw."""
     return decode_params(raw)

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections import deque
-from dataclasses import dataclass
-from typing import Protocol
-from urllib.parse import urlsplit
+from typing import Protocol, cast
 
 import httptools
 
-from garrison.kernel.errors import Invalid
+from garrison.protocol.transports.origin import Origin
 
 CONNECT_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 1.0
 LINKS_MAX = 256
 """Connections to one origin; further exchanges queue."""
 IDLE_S = 4.0
 """A link that rested longer is not used again: many servers close after five seconds, and a call lost to that race
 cannot be told from one that took effect."""
+HEAD_BYTES_MAX = 64 * 1024
+"""Bound of a response's status line and headers."""
+
+log = logging.getLogger("garrison.protocol")
 
 
 class Sink(Protocol):
@@ -34,40 +38,8 @@ class Sink(Protocol):
         """`sent` says whether any byte of the request may have reached the server."""
 
 
-@dataclass(frozen=True)
-class Origin:
-    """Where a URL leads: host, port, TLS or not, and the request target."""
-
-    host: str
-    port: int
-    tls: bool
-    target: str
-
-    @property
-    def authority(self) -> str:
-        """The `Host` header."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
-
-
-def parse_url(url: str) -> Origin:
-    """Raises `Invalid` when it is no absolute http or https URL."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise Invalid("url.invalid", "the URL cannot be read", "write it as https://host/path") from error
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise Invalid("url.invalid", "the URL is not an absolute http or https URL", "write it as https://host/path")
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    if not target.isascii() or any(char <= " " for char in target + parts.hostname):
-        raise Invalid("url.invalid", "the URL holds characters that must be percent-encoded")
-    tls = parts.scheme == "https"
-    return Origin(parts.hostname, port or (443 if tls else 80), tls, target)
-
-
 class Exchange:
-    """A request on its way; `abort` gives it up and closes its link."""
+    """A request on its way; `abort` gives it up and closes its link. Once answered there is nothing to give up."""
 
     __slots__ = ("_link", "aborted", "request", "sink")
 
@@ -79,6 +51,10 @@ class Exchange:
 
     def attach(self, link: Link) -> None:
         self._link = link
+
+    def detach(self) -> None:
+        """Over; the link serves others now."""
+        self._link = None
 
     def abort(self) -> None:
         self.aborted = True
@@ -95,12 +71,16 @@ class Link(asyncio.Protocol):
         self._parser: httptools.HttpResponseParser | None = None
         self._exchange: Exchange | None = None
         self._headers: dict[str, str] = {}
+        self._head_bytes = 0
+        self._headed = self._complete = self._surplus = False
         self.idle_since = 0.0
 
     def start(self, exchange: Exchange) -> None:
         assert self._transport is not None
         self._exchange = exchange
         exchange.attach(self)
+        self._head_bytes = 0
+        self._headed = self._complete = self._surplus = False
         self._parser = httptools.HttpResponseParser(self)
         self._transport.write(exchange.request)
 
@@ -115,8 +95,7 @@ class Link(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are no subclasses
 
     def data_received(self, data: bytes) -> None:
         if self._exchange is None or self._parser is None:
@@ -124,16 +103,30 @@ class Link(asyncio.Protocol):
             return
         try:
             self._parser.feed_data(data)
+        except httptools.HttpParserCallbackError:
+            log.exception("an answer could not be taken")  # a defect of ours, met while a server's bytes were read
+            self._break("its answer could not be taken")
         except httptools.HttpParserError as error:
             self._break(f"it sent no valid HTTP ({type(error).__name__})")
         except httptools.HttpParserUpgrade:
             self._break("it asked for a protocol upgrade")
+        else:
+            self._progress(len(data))
+
+    def _progress(self, size_bytes: int) -> None:
+        if self._complete:
+            self._finish()
+        elif not self._headed:
+            self._head_bytes += size_bytes
+            if self._head_bytes > HEAD_BYTES_MAX:
+                self._break(f"the head of its answer is larger than {HEAD_BYTES_MAX} bytes")
 
     def connection_lost(self, exc: Exception | None) -> None:
         exchange, self._exchange = self._exchange, None
         self._pool.dropped(self)
         if exchange is None or exchange.aborted:
             return
+        exchange.detach()
         if self._ends_with_connection():
             exchange.sink.end()
         else:
@@ -143,25 +136,33 @@ class Link(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         self._headers = {}
+        self._surplus = self._complete  # a second response to one request: this link is not to be trusted
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
         status = self._status()
-        if status >= 200 and self._exchange is not None and not self._exchange.aborted:
+        if status < 200 or self._complete:
+            return  # an interim response; the real one follows
+        self._headed = True
+        if self._exchange is not None and not self._exchange.aborted:
             self._exchange.sink.head(status, self._headers)
 
     def on_body(self, body: bytes) -> None:
-        if self._exchange is not None and not self._exchange.aborted:
+        if self._exchange is not None and not self._exchange.aborted and not self._complete:
             self._exchange.sink.data(body)
 
     def on_message_complete(self) -> None:
-        if self._status() < 200:
-            return  # an interim response; the real one follows
+        self._complete = self._complete or self._status() >= 200
+
+    def _finish(self) -> None:
+        """Outside of the parser's callbacks, because the link may start its next exchange at once."""
         exchange, self._exchange = self._exchange, None
-        keep = self._parser is not None and self._parser.should_keep_alive()
-        if keep and self.usable:
+        assert self._parser is not None
+        if exchange is not None:
+            exchange.detach()
+        if self.usable and not self._surplus and self._parser.should_keep_alive():
             self._pool.returned(self)
         else:
             self.close()
@@ -173,13 +174,14 @@ class Link(asyncio.Protocol):
 
     def _ends_with_connection(self) -> bool:
         """A response without length or chunks ends where the connection ends (RFC 9112, 6.3)."""
-        began = bool(self._headers) and "content-length" not in self._headers
-        return began and "chunked" not in self._headers.get("transfer-encoding", "")
+        framed = "content-length" in self._headers or "chunked" in self._headers.get("transfer-encoding", "").lower()
+        return self._headed and not framed
 
     def _break(self, reason: str) -> None:
         exchange, self._exchange = self._exchange, None
         self.close()
         if exchange is not None and not exchange.aborted:
+            exchange.detach()
             exchange.sink.broken(reason, sent=True)
 
 
@@ -194,10 +196,14 @@ class LinkPool:
         self._connecting: set[asyncio.Task[None]] = set()
         self._waiting: deque[Exchange] = deque()
         self._closed = False
+        self._emptied: asyncio.Future[None] | None = None
 
     def send(self, request: bytes, sink: Sink) -> Exchange:
         """Write a complete request, on a warm link if there is one."""
         exchange = Exchange(request, sink)
+        if self._closed:
+            asyncio.get_running_loop().call_soon(lambda: sink.broken("closed", sent=False))
+            return exchange
         link = self._warm_link()
         if link is not None:
             link.start(exchange)
@@ -209,17 +215,21 @@ class LinkPool:
 
     async def close(self) -> None:
         self._closed = True
+        self._waiting.clear()
         for task in tuple(self._connecting):
             task.cancel()
         for link in tuple(self._links):
             link.close()
         if self._connecting:
             await asyncio.gather(*self._connecting, return_exceptions=True)
-        await asyncio.sleep(0)  # lets the transports report that they are gone
+        if self._links:  # they report that they are gone after a turn or two of the loop
+            self._emptied = asyncio.get_running_loop().create_future()
+            await asyncio.wait({self._emptied}, timeout=CLOSE_TIMEOUT_S)
 
     def returned(self, link: Link) -> None:
-        if self._waiting:
-            link.start(self._waiting.popleft())
+        exchange = self._next()
+        if exchange is not None:
+            link.start(exchange)
             return
         link.idle_since = asyncio.get_running_loop().time()
         self._idle.append(link)
@@ -228,8 +238,22 @@ class LinkPool:
         self._links.discard(link)
         if link in self._idle:
             self._idle.remove(link)
-        if self._waiting and not self._closed:
-            self._connect(self._waiting.popleft())
+        self._connect_next()
+        if self._emptied is not None and not self._links and not self._emptied.done():
+            self._emptied.set_result(None)
+
+    def _next(self) -> Exchange | None:
+        """The next exchange in the queue that is still wanted."""
+        while self._waiting:
+            exchange = self._waiting.popleft()
+            if not exchange.aborted:
+                return exchange
+        return None
+
+    def _connect_next(self) -> None:
+        exchange = self._next()
+        if exchange is not None:
+            self._connect(exchange)
 
     def _warm_link(self) -> Link | None:
         now = asyncio.get_running_loop().time()
@@ -255,6 +279,12 @@ class LinkPool:
         except (OSError, TimeoutError) as error:
             if not exchange.aborted:
                 exchange.sink.broken(_why(error), sent=False)
+            self._connect_next()
+            return
+        if not link.usable:
+            if not exchange.aborted:
+                exchange.sink.broken("it closes connections at once", sent=False)
+            self._connect_next()
             return
         self._links.add(link)
         if exchange.aborted:
@@ -268,6 +298,8 @@ def _why(error: OSError) -> str:
         return "connection refused"
     if isinstance(error, TimeoutError):
         return f"no connection within {CONNECT_TIMEOUT_S:g} s"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its TLS certificate is not trusted ({error.verify_message})"
     if isinstance(error, ssl.SSLError):
         return f"TLS failed: {error.reason or error}"
     return error.strerror or str(error) or type(error).__name__

@@ -22,6 +22,8 @@ class StdioTransport:
     Lines that are no JSON-RPC go to `on_noise`: servers print banners to stdout, and that must not end them.
     """
 
+    cancels_by_closing = False
+
     def __init__(self, write: Callable[[bytes], None], *, on_noise: Callable[[bytes], None] | None = None) -> None:
         self._write = write
         self._on_noise = on_noise
@@ -43,7 +45,7 @@ class StdioTransport:
     def send(self, frame: bytes, request_id: int | None, headers: Mapping[str, str]) -> None:
         if not self._outbox:
             asyncio.get_running_loop().call_soon(self._flush)
-        self._outbox.append(frame)
+        self._outbox.append(one_line(frame))
 
     def abandon(self, request_id: int) -> None:
         """Nothing to do: a late answer finds nobody waiting."""
@@ -51,12 +53,17 @@ class StdioTransport:
     def settled(self, info: ServerInfo) -> None:
         """Pipes are the same in every revision."""
 
+    async def delivered(self) -> None:
+        """A pipe keeps the order."""
+
     async def close(self) -> None:
         """The owner of the pipes closes them."""
         self._flush()
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the server's stdout, cut anywhere."""
+        if self._lost is not None:
+            return
         if b"\n" not in data:
             self._keep(data)
             return
@@ -70,8 +77,12 @@ class StdioTransport:
             self._line(line)
 
     def connection_lost(self, reason: str) -> None:
-        """The pipe ended."""
+        """The pipe ended; what stands there without a line end is read too, it may say why."""
+        if self._lost is not None:
+            return
         self._lost = reason
+        rest, self._parts = b"".join(self._parts), []
+        self._line(rest)
         if self._connection is not None:
             self._connection.lost(reason)
 
@@ -79,7 +90,7 @@ class StdioTransport:
         self._parts.append(data)
         self._parts_size += len(data)
         if self._parts_size > LINE_BYTES_MAX:
-            self._parts, self._parts_size = [], 0
+            self._parts = []
             self.connection_lost(f"it sent a line of over {LINE_BYTES_MAX} bytes")
 
     def _line(self, line: bytes) -> None:
@@ -98,3 +109,13 @@ class StdioTransport:
         frames, self._outbox = self._outbox, []
         if frames and self._lost is None:
             self._write(b"\n".join(frames) + b"\n")
+
+
+def one_line(frame: bytes) -> bytes:
+    """The same JSON without line breaks, which can only stand between tokens.
+
+    Bodies are forwarded as they came, and a line break in one would let a client smuggle in a message of its own.
+    """
+    if b"\n" in frame or b"\r" in frame:
+        return frame.replace(b"\n", b" ").replace(b"\r", b" ")
+    return frame
