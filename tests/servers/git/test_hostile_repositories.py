@@ -256,6 +256,22 @@ async def test_a_missing_object_is_not_fetched(
     assert not mark.exists()
 
 
+async def test_a_folder_replaced_by_a_link_gives_no_outside_content(git: Any, repository: Path, git_in: Any) -> None:
+    (repository / "d").mkdir()
+    (repository / "d" / "passwd").write_text("inside\n")
+    git_in(repository, "add", "d")
+    git_in(repository, "commit", "-q", "-m", "x")
+    (repository / "d" / "passwd").unlink()
+    (repository / "d").rmdir()
+    (repository / "d").symlink_to("/etc")
+    for name, arguments in (
+        ("git_blame", {"path": "d/passwd"}), ("git_diff", {"path": "d/passwd"}), ("git_diff", {}), ("git_status", {}),
+        ("git_add", {"paths": ["d/passwd"]}), ("git_add", {"paths": ["."]}), ("git_diff", {"staged": True}),
+    ):  # fmt: skip
+        answer = await git(name, **arguments)
+        assert "root:" not in str(answer.result), name
+
+
 async def test_a_link_in_the_work_tree_is_shown_as_a_link(git: Any, repository: Path) -> None:
     (repository / "leak").symlink_to("/etc/passwd")
     await git("git_add", paths=["leak"])

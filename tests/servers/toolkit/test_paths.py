@@ -74,6 +74,16 @@ def test_links_that_stay_beneath_are_followed(world: Path, roots: Roots) -> None
         assert read(roots, path) == b"inside"
 
 
+def test_links_can_be_refused_altogether(world: Path, roots: Roots) -> None:
+    (world / "root" / "link").symlink_to("sub")
+    (world / "root" / "sub" / "link").symlink_to("file")
+    for path in ("link/file", "sub/link"):
+        with pytest.raises(Invalid, match="0 symbolic links"), opened_file(roots.place(path), follow_links=False):
+            pass
+    with opened_file(roots.place("sub/file"), follow_links=False) as descriptor:
+        assert os.read(descriptor, 100) == b"inside"
+
+
 def test_a_link_to_itself_ends_with_an_error(world: Path, roots: Roots) -> None:
     (world / "root" / "loop").symlink_to("loop")
     with pytest.raises(Invalid, match=str(LINKS_MAX)):

@@ -14,7 +14,7 @@ from garrison.kernel.errors import Invalid, Unavailable
 from garrison.servers.filesystem.reading import FilePath
 from garrison.servers.toolkit.call import Call
 from garrison.servers.toolkit.paths import Roots, opened_directory
-from garrison.servers.toolkit.processes import Limits, started
+from garrison.servers.toolkit.processes import Limits, feed, started
 
 HITS_BYTES_MAX: Final = 1024 * 1024
 MEMORY_BYTES_MAX: Final = 1024 * 1024 * 1024
@@ -134,10 +134,8 @@ class _Hits:
         self.hits: list[Any] = []
 
     async def read(self, process: asyncio.subprocess.Process, request: bytes) -> Stopped:
-        assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write(request)
-        process.stdin.close()
+        await feed(process, request)
         size_bytes = 0
         async for line in process.stdout:
             said = msgspec.json.decode(line)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import os
+from typing import Annotated, Final
 
 import msgspec
+from anyio import to_thread
 from msgspec import Meta
 
 from garrison.kernel.errors import Invalid
@@ -13,11 +15,13 @@ from garrison.servers.git.parsing import BlamedLine, Branch, Commit, FileCount, 
 from garrison.servers.git.program import Git
 from garrison.servers.git.repositories import FileName, Repositories, RepositoryName, inside
 from garrison.servers.toolkit.call import Call
+from garrison.servers.toolkit.paths import Roots, opened_file
 
 Revision = Annotated[str, Meta(description="A branch, tag or commit id, like main, v1.2 or HEAD~3.", max_length=256)]
 PathFilter = Annotated[str, Meta(description="Only this file or folder; empty: all.", max_length=4096)]
 BytesMax = Annotated[int, Meta(ge=1_000, le=1_000_000, description="How many bytes of it at most.")]
 
+BLAME_BYTES_MAX: Final = 8 * 1024 * 1024
 _DIFF = ("--no-color", "--no-ext-diff", "--no-textconv", "--ignore-submodules=dirty", "--submodule=short")
 
 
@@ -179,11 +183,28 @@ class Looking:
     ) -> Blame:
         """Which commit last changed each line of a file."""
         git = await self._repositories.git(repository)
-        at = [await git.commit_id(revision)] if revision else []
-        output = await git.text(
-            "blame", "--line-porcelain", "--no-textconv", "-L", f"{first_line},+{line_count}", *at, "--", inside(path)
+        at: tuple[str, ...]
+        if revision:
+            at, working = (await git.commit_id(revision),), b""
+        else:  # git itself would follow a folder that was replaced by a link
+            at, working = ("--contents", "-"), await to_thread.run_sync(_working_file, git.folder, inside(path))
+        lines = ("-L", f"{first_line},+{line_count}")
+        output = await git.data(
+            "blame", "--line-porcelain", "--no-textconv", *lines, *at, "--", inside(path), stdin=working
         )
-        return Blame(path=path, lines=parsing.blamed(output))
+        return Blame(path=path, lines=parsing.blamed(output.decode(errors="replace")))
+
+
+def _working_file(folder: str, path: str) -> bytes:
+    """A file of the work tree, reached without passing any link."""
+    with (
+        opened_file(Roots([folder]).place(path), follow_links=False) as source,
+        os.fdopen(os.dup(source), "rb") as file,
+    ):
+        data = file.read(BLAME_BYTES_MAX + 1)
+    if len(data) > BLAME_BYTES_MAX:
+        raise Invalid("file.too_large", f"{path} is larger than {BLAME_BYTES_MAX} bytes.", "Name a revision.")
+    return data
 
 
 async def _diff(git: Git, command: tuple[str, ...], sides: tuple[str, ...], context: int, bytes_max: int) -> Diff:

@@ -154,8 +154,9 @@ def _flattened(parts: Sequence[str], path: str, *, clamp: bool = False) -> tuple
 class _Walk:
     """The descriptors from the root down to where we are; `..` goes back up this stack and never above its foot."""
 
-    def __init__(self, place: Place, root_fd: int) -> None:
+    def __init__(self, place: Place, root_fd: int, links_max: int) -> None:
         self._place = place
+        self._links_max = links_max
         self._stack = [os.dup(root_fd)]
         self._links = 0
 
@@ -201,8 +202,8 @@ class _Walk:
 
     def _follow(self, target: str, pending: list[str]) -> None:
         self._links += 1
-        if self._links > LINKS_MAX:
-            raise Invalid("path.links", f"{self._place.shown} passes more than {LINKS_MAX} symbolic links.")
+        if self._links > self._links_max:
+            raise Invalid("path.links", f"{self._place.shown} passes more than {self._links_max} symbolic links.")
         parts: Sequence[str] = PurePosixPath(target).parts
         if target.startswith("/"):
             below = self._place.root.parts_of(target)
@@ -215,14 +216,14 @@ class _Walk:
 
 
 @contextmanager
-def holder(place: Place) -> Iterator[tuple[int, str]]:
+def holder(place: Place, *, follow_links: bool = True) -> Iterator[tuple[int, str]]:
     """(descriptor of the directory, name) of the object that `place` leads to, links on the way followed beneath.
 
     The name is `.` for a root. The object may be missing. Whoever uses the name must not follow links
     (`O_NOFOLLOW`, `follow_symlinks=False`), because it may have become one since.
     """
     with place.root.opened() as root_fd, translated(place.shown):
-        walk = _Walk(place, root_fd)
+        walk = _Walk(place, root_fd, links_max=LINKS_MAX if follow_links else 0)
         try:
             name = walk.parent_of_last()
             yield walk.here, name
@@ -240,9 +241,12 @@ def entry(place: Place) -> Iterator[tuple[int, str]]:
 
 
 @contextmanager
-def opened_file(place: Place) -> Iterator[int]:
-    """A descriptor for reading a regular file; other kinds are refused, and never block (FIFOs, devices)."""
-    with holder(place) as (parent, name):
+def opened_file(place: Place, *, follow_links: bool = True) -> Iterator[int]:
+    """A descriptor for reading a regular file; other kinds are refused, and never block (FIFOs, devices).
+
+    Without `follow_links` a path that passes or ends at a link is refused, even when the link stays beneath.
+    """
+    with holder(place, follow_links=follow_links) as (parent, name):
         descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
         try:
             mode = os.fstat(descriptor).st_mode

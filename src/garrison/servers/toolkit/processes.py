@@ -121,7 +121,7 @@ def _confine(pid: int, limits: Limits) -> None:
 async def _collect(process: asyncio.subprocess.Process, stdin: bytes, limits: Limits) -> Finished:
     assert process.stdout is not None
     assert process.stderr is not None
-    feeding = asyncio.create_task(_feed(process, stdin))
+    feeding = asyncio.create_task(feed(process, stdin))
     errors = asyncio.create_task(_drain(process.stderr, limits.errors_bytes_max))
     try:
         output, truncated = await _read_up_to(process.stdout, limits.output_bytes_max)
@@ -135,11 +135,13 @@ async def _collect(process: asyncio.subprocess.Process, stdin: bytes, limits: Li
             task.cancel()
 
 
-async def _feed(process: asyncio.subprocess.Process, data: bytes) -> None:
+async def feed(process: asyncio.subprocess.Process, data: bytes) -> None:
+    """Give `data` and the end of it to a program, which may have gone already."""
     assert process.stdin is not None
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        process.stdin.write(data)
-        await process.stdin.drain()
+        if data and not process.stdin.is_closing():
+            process.stdin.write(data)
+            await process.stdin.drain()
     process.stdin.close()
 
 
