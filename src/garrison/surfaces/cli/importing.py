@@ -14,6 +14,7 @@ from garrison.catalog.report import render_report, summary
 from garrison.identity.secrets import SecretsFile
 from garrison.kernel.errors import Conflict, Invalid, NotFound
 from garrison.kernel.home import Home
+from garrison.surfaces.cli import exits
 from garrison.surfaces.cli.options import EnvOption, HomeOption, OutputOption, home_of
 from garrison.surfaces.cli.output import Form, say, show, tell
 
@@ -37,6 +38,7 @@ def import_files(
     """Turn clients' configuration files into one garrison.yaml; secrets in plain text move to the secrets file.
 
     Every problem is reported with file, line, column and a hint, on stderr. The files that are read stay as they are.
+    Exits with 1 when something could not be taken over.
 
     Examples: garrison import; garrison import .mcp.json; garrison import --print ~/.cursor/mcp.json
     """
@@ -55,6 +57,7 @@ def import_files(
         raise Conflict("import.exists", f"{to} exists already", "give another --to FILE, or --force to replace it")
     _write(to, plan, home_of(home, env_name))
     _tell(to, plan, list(loaded.snapshot.servers), output)
+    raise typer.Exit(exits.FOUND if loaded.failed else exits.OK)
 
 
 def _found(user: bool) -> list[Path]:

@@ -54,7 +54,8 @@ def _line(row: Mapping[str, Any]) -> str:
     if row["state"] == "running":
         tools = "" if row["tools"] is None else f", {row['tools']} tools"
         return f"  {row['name']}: running ({row['startup_s']:.1f} s, {row['era']}{tools})"
-    return f"  {row['name']}: {row['state']}" + (f": {row['error']}" if row["error"] else "")
+    error = "" if row["state"] == "starting" else row["error"]  # that of the attempt before
+    return f"  {row['name']}: {row['state']}" + (f": {error}" if error else "")
 
 
 def _remind(status: Mapping[str, Any], waited_s: float, tell: Callable[[str], None]) -> None:
