@@ -14,6 +14,7 @@ from garrison.kernel.errors import GarrisonError, NotFound, Unauthenticated, Una
 from garrison.runtimes import strays
 from garrison.runtimes.drivers.remote import RemoteDriver
 from garrison.runtimes.instance import HttpEndpoint, Instance, State
+from garrison.runtimes.reaper import Reaper
 from garrison.runtimes.restarts import RestartPolicy
 from garrison.runtimes.supervisor import Hooks, Supervisor
 from runtimes.small_fleet import (
@@ -26,6 +27,7 @@ from runtimes.small_fleet import (
     Fleet,
     Info,
     SmallLink,
+    descriptors,
     environment_of,
     python,
     snapshot,
@@ -248,6 +250,35 @@ async def test_the_fleet_can_go_down_while_it_comes_up(fleet: Fleet) -> None:
     assert strays.find(fleet.fleet_id) == []
     with pytest.raises(Unavailable):
         await fleet.supervisor.demand("s1")
+
+
+async def test_a_start_that_is_taken_back_at_once_settles(fleet: Fleet) -> None:
+    await fleet.supervisor.apply(snapshot(python("good", GOOD)))
+    await fleet.supervisor.apply(snapshot())
+    async with asyncio.timeout(5):
+        await fleet.supervisor.settled()
+    assert strays.find(fleet.fleet_id) == []
+
+
+async def test_a_demand_that_meets_the_end_of_the_fleet_starts_nothing(fleet: Fleet) -> None:
+    await fleet.up(python("good", GOOD))
+    going_down = asyncio.ensure_future(fleet.supervisor.stop_all())
+    demand = asyncio.ensure_future(fleet.supervisor._keepers["good"].demand())
+    restart = asyncio.ensure_future(fleet.supervisor._keepers["good"].restart("late"))
+    await asyncio.wait({going_down, demand, restart}, timeout=5)
+    assert strays.find(fleet.fleet_id) == []
+
+
+async def test_many_rounds_of_kills_and_restarts_leak_nothing(reaper: Reaper, fleet: Fleet) -> None:
+    await fleet.up(python("good", GOOD))
+    before, tasks = descriptors(), len(asyncio.all_tasks())
+    for _ in range(4):
+        await fleet.supervisor.restart("good")
+        os.kill(fleet.of("good").pid, 9)
+        await until(lambda: fleet.of("good").restarts == 1 and fleet.of("good").state is State.RUNNING)
+    assert descriptors() <= before
+    assert len(asyncio.all_tasks()) <= tasks
+    assert len(strays.find(fleet.fleet_id)) == 1
 
 
 async def test_a_failing_observer_or_ledger_harms_no_server(fleet: Fleet, caplog: pytest.LogCaptureFixture) -> None:

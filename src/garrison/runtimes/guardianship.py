@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -90,7 +91,8 @@ def guardian_pid(home_run: Path) -> int | None:
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except (OSError, ValueError):
         return None
-    return pid if b"garrison.runtimes.guardian" in command else None
+    ours = json.dumps(str(home_run.absolute())).encode()
+    return pid if b"garrison.runtimes.guardian" in command and ours in command else None
 
 
 class GuardianWatch:
@@ -148,7 +150,8 @@ class GuardianWatch:
     def _died(self) -> None:
         self._forget()
         if self._ours:
-            os.waitpid(self.pid, 0)
+            with contextlib.suppress(ChildProcessError):  # the reaper may have been quicker
+                os.waitpid(self.pid, 0)
         _log.warning("guardian %d died; starting another", self.pid)
         self._pause = asyncio.get_running_loop().call_later(REPLACE_PAUSE_S if self._ours else 0.0, self._replace)
 

@@ -35,6 +35,7 @@ class Keeper(Generic[L]):
         self._life: asyncio.Task[None] | None = None
         self._order = asyncio.Lock()
         self._ready_at: float | None = None
+        self._retired = False
         self._change = ""
         self._why = ""
 
@@ -50,6 +51,11 @@ class Keeper(Generic[L]):
         """Drain and end it; returns when nothing of it is left."""
         async with self._order:
             await self._end_life(why)
+
+    async def retire(self, why: str) -> None:
+        """Stop for good: whoever still waits to start it finds it stopped."""
+        self._retired = True
+        await self.stop(why)
 
     async def restart(self, why: str) -> None:
         """End it and start it afresh; earlier failures are forgotten."""
@@ -78,6 +84,8 @@ class Keeper(Generic[L]):
     # ── life after life ─────────────────────────────────────────────────────────────────────────────────────────
 
     def _begin(self, change: str, why: str) -> None:
+        if self._retired:
+            return
         self.settled.clear()
         self._judged.clear()
         self._halt = asyncio.Event()
@@ -92,6 +100,8 @@ class Keeper(Generic[L]):
         if self.observed.state is not State.STOPPED:
             self._see(State.STOPPED, pid=0, era="", version="", error="", hint="", log_tail=(), restarts=0)
             self._means.record("server.stopped", self._name, {"why": why})
+        self.settled.set()
+        self._judged.set()
 
     async def _live(self) -> None:
         """Attempt after attempt, until it is halted or given up."""

@@ -109,8 +109,7 @@ class Supervisor(Generic[L]):
     async def stop_all(self) -> None:
         """Drain and end every server; returns when nothing of them is left. Final."""
         self._closed = True
-        async with self._applying:
-            await asyncio.gather(*(keeper.stop("the fleet goes down") for keeper in self._keepers.values()))
+        await asyncio.gather(*(keeper.retire("the fleet goes down") for keeper in self._keepers.values()))
 
     # ── what is seen ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -151,23 +150,23 @@ class Supervisor(Generic[L]):
             await self._add(spec, action.reason, start=spec.start == "eager")
         elif action.step == "restart":
             running = self._keepers[action.server].observed.state is not State.STOPPED
-            await self._keepers[action.server].stop(action.reason)
+            await self._keepers[action.server].retire(action.reason)
             await self._add(spec, action.reason, start=running or spec.start == "eager")
         else:
             keeper = self._keepers[action.server]
             keeper.note(spec=spec)
-            if action.step == "start" and keeper.observed.state is State.STOPPED:
+            if action.step == "start" and not self._closed and keeper.observed.state is State.STOPPED:
                 await keeper.start(action.reason)
 
     async def _add(self, spec: ServerSpec, why: str, *, start: bool) -> None:
         keeper = Keeper(spec, self._means(spec))
         self._keepers[spec.name] = keeper
         self._publish(keeper.observed, None)
-        if start:
+        if start and not self._closed:
             await keeper.start(why)
 
     async def _remove(self, action: Action) -> None:
-        await self._keepers[action.server].stop(action.reason)
+        await self._keepers[action.server].retire(action.reason)
         del self._keepers[action.server]
 
     def _keeper(self, name: str) -> Keeper[L]:
