@@ -126,3 +126,8 @@ def test_a_report_names_place_severity_message_code_and_hint() -> None:
     )
     assert render_report([]) == ""
     assert summary([]) == "no problems"
+
+
+def test_a_file_without_an_ending_is_read_as_what_it_looks_like(tmp_path: Path) -> None:
+    assert list(load(write(tmp_path / "fleet", "servers:\n  a: {command: [x]}\n")).snapshot.servers) == ["a"]
+    assert list(load(write(tmp_path / "config", '{"mcpServers": {"a": {"command": "x"}}}')).snapshot.servers) == ["a"]

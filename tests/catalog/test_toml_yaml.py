@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import tomllib
 
 import pytest
@@ -140,3 +141,19 @@ def check_places(text: str, problems: tuple[object, ...]) -> None:
         line, column = getattr(problem, "line"), getattr(problem, "column")  # noqa: B009
         assert 0 <= line <= len(lines)
         assert line == 0 or 1 <= column <= len(lines[line - 1]) + 1
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 20_000, "a." * 40_000 + "b=1", "a={" * 20_000, "[a]\n" * 10_000, 'a="' * 20_000]
+)
+def test_hostile_toml_is_refused_quickly(text: str) -> None:
+    begin = time.perf_counter()
+    assert parse_toml(text).problems
+    assert time.perf_counter() - begin < 3
+
+
+@pytest.mark.parametrize("text", ["[" * 5_000, "{" * 5_000, "- " * 20_000, "&a " * 20_000, "? " * 20_000])
+def test_hostile_yaml_is_refused_quickly(text: str) -> None:
+    begin = time.perf_counter()
+    assert parse_yaml(text).problems
+    assert time.perf_counter() - begin < 3

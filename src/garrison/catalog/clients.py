@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Final
 
-from garrison.catalog.entry import Habits
+from garrison.catalog.entry_keys import Habits
 
 
 @dataclass(frozen=True, slots=True)

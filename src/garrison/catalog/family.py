@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from garrison.catalog.draft import Draft
-from garrison.catalog.entry import Habits, read_entry
+from garrison.catalog.entry import read_entry
+from garrison.catalog.entry_keys import Habits
 from garrison.catalog.notes import Notes, brief
 from garrison.catalog.parse.tree import Listing, Node, Plain, Scalar, Table
 from garrison.catalog.spec import RoleSpec

@@ -28,6 +28,7 @@ from garrison.catalog.spec import RoleSpec
 
 _FORMATS: dict[str, Callable[[str], Parsed]] = {".toml": parse_toml, ".yaml": parse_yaml, ".yml": parse_yaml}
 _BUNDLES = (".mcpb", ".dxt")
+_JSON = (".json", ".jsonc", ".json5", *_BUNDLES)
 
 
 @dataclass(frozen=True)
@@ -159,9 +160,12 @@ def _manifest(path: Path) -> bytes:
 
 
 def _parse(path: Path, text: str) -> Parsed:
-    """By the name's ending; a name without one is taken as what it looks like."""
-    parse = _FORMATS.get(path.suffix.lower(), parse_jsonc)
-    return parse(text)
+    """By the name's ending; without a known one by the first character, since only JSON begins with a bracket."""
+    suffix = path.suffix.lower()
+    if suffix in _FORMATS:
+        return _FORMATS[suffix](text)
+    looks_like_json = text.lstrip()[:1] in ("{", "[", "/", '"', "")
+    return parse_jsonc(text) if looks_like_json or suffix in _JSON else parse_yaml(text)
 
 
 def _read_document(root: Node, origin: Origin, file: _File, notes: Notes) -> None:

@@ -23,7 +23,7 @@ from garrison.catalog.parse.tree import (
     unique,
 )
 
-_SPACE = re.compile(r"[\s\ufeff]+")
+_SPACE = re.compile(r"[\s\ufeff]*")
 _LINE_COMMENT = re.compile(r"//[^\n]*")
 _CONFLICT = re.compile(r"(?:<{7}|={7}|>{7}|\|{7})[^\n]*")
 _PLAIN_STRING = re.compile(r'"([^"\\\x00-\x1f]*)"')
@@ -284,15 +284,22 @@ class _Reader:
     def _blank(self) -> None:
         """Pass over white space and comments."""
         while True:
-            start = self._at
-            if match := _SPACE.match(self._text, self._at) or _LINE_COMMENT.match(self._text, self._at):
+            if match := _SPACE.match(self._text, self._at):
                 self._at = match.end()
-            elif self._text.startswith("/*", self._at):
-                self._block_comment()
-            elif self._peek() in ("<", "=", ">", "|", "#"):
+            start = self._at
+            char = self._peek()
+            if char == "/":
+                self._comment()
+            elif char and char in "<=>|#":
                 self._foreign_line()
             if self._at == start:
                 return
+
+    def _comment(self) -> None:
+        if match := _LINE_COMMENT.match(self._text, self._at):
+            self._at = match.end()
+        elif self._text.startswith("/*", self._at):
+            self._block_comment()
 
     def _block_comment(self) -> None:
         end = self._text.find("*/", self._at + 2)

@@ -24,6 +24,8 @@ from garrison.catalog.parse.tree import (
 )
 
 _RETRIES = 6
+_LONG_KEY = re.compile(r"(?<![\w.-])(?:[\w-]++[ \t]*+\.[ \t]*+){100}")
+"""Dotted keys cost `tomllib` the square of their length."""
 _WHERE = re.compile(r"^(.*?)\s*\(at (?:line (\d+), column (\d+)|end of document)\)$", re.DOTALL)
 
 
@@ -39,6 +41,10 @@ def parse_toml(text: str) -> Parsed:
 
 def _values(text: str, notes: Notes) -> tuple[dict[str, Any], str]:
     """What `tomllib` reads, and the text without the lines that it could not read."""
+    if match := _LONG_KEY.search(text):
+        place = Places(text).at(match.start())
+        notes.add("error", "toml.depth", "a key has more than 100 parts", "simplify the file", place)
+        return {}, ""
     for _ in range(_RETRIES):
         try:
             return tomllib.loads(text), text

@@ -60,7 +60,7 @@ class _Scan:
             self._found.setdefault(table, (place, place))
             table = (*table, index)
         self._found[table] = (place, place)
-        for depth in range(1, len(table)):
+        for depth in range(1, min(len(table), DEPTH_MAX)):
             self._found.setdefault(table[:depth], (place, place))
         return table
 
@@ -81,7 +81,7 @@ class _Scan:
             self._at += 1
         self._skip(_INLINE_BLANK)
         value = self._places.at(self._at)
-        for length in range(len(table) + 1, len(path)):
+        for length in range(len(table) + 1, min(len(path), DEPTH_MAX)):
             self._found.setdefault(path[:length], (place, place))
         self._found[path] = (place, value)
         self._value(path, depth)

@@ -29,7 +29,7 @@ from garrison.catalog.parse.tree import (
 
 _RETRIES = 6
 _NODES_MAX = 50_000
-_SIZE_MAX = 512 * 1024
+_SIZE_MAX = 256 * 1024
 _TAG = "tag:yaml.org,2002:"
 _DIGITS_MAX = 300
 _UNPRINTABLE = re.compile("[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # YAML 1.2, 5.1
@@ -40,7 +40,7 @@ def parse_yaml(text: str) -> Parsed:
     """Every document of the text (`---` separates them), and its mistakes."""
     notes = Notes(limit=SYNTAX_PROBLEMS_MAX)
     if len(text) > _SIZE_MAX:
-        notes.add("error", "file.too_large", "too long for a YAML configuration", "at most 512 KiB", Place())
+        notes.add("error", "file.too_large", "too long for a YAML configuration", "at most 256 KiB", Place())
         return Parsed((), notes.all)
     text = _UNPRINTABLE.sub(" ", text)
     build = _Build(notes)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from garrison.catalog.entry import Habits
+from garrison.catalog.entry_keys import Habits
 from garrison.catalog.family import Family, Origin, Reading, read_servers, warn_of_outsiders
 from garrison.catalog.notes import Notes
 from garrison.catalog.parse.tree import Entry, Listing, Node, Table
