@@ -72,7 +72,7 @@ class Link(asyncio.Protocol):
         self._exchange: Exchange | None = None
         self._headers: dict[str, str] = {}
         self._head_bytes = 0
-        self._headed = self._complete = self._surplus = False
+        self._headed = self._complete = self._surplus = self._keep = False
         self.idle_since = 0.0
 
     def start(self, exchange: Exchange) -> None:
@@ -80,7 +80,7 @@ class Link(asyncio.Protocol):
         self._exchange = exchange
         exchange.attach(self)
         self._head_bytes = 0
-        self._headed = self._complete = self._surplus = False
+        self._headed = self._complete = self._surplus = self._keep = False
         self._parser = httptools.HttpResponseParser(self)
         self._transport.write(exchange.request)
 
@@ -154,15 +154,17 @@ class Link(asyncio.Protocol):
             self._exchange.sink.data(body)
 
     def on_message_complete(self) -> None:
-        self._complete = self._complete or self._status() >= 200
+        if self._status() >= 200 and not self._complete:
+            assert self._parser is not None
+            self._complete = True
+            self._keep = self._parser.should_keep_alive()  # only here does the parser still know
 
     def _finish(self) -> None:
         """Outside of the parser's callbacks, because the link may start its next exchange at once."""
         exchange, self._exchange = self._exchange, None
-        assert self._parser is not None
         if exchange is not None:
             exchange.detach()
-        if self.usable and not self._surplus and self._parser.should_keep_alive():
+        if self.usable and not self._surplus and self._keep:
             self._pool.returned(self)
         else:
             self.close()
