@@ -22,6 +22,7 @@ from garrison.catalog.parse.tree import (
     Listing,
     Node,
     Parsed,
+    Places,
     Scalar,
     Table,
     unique,
@@ -32,6 +33,8 @@ _NODES_MAX = 50_000
 _SIZE_MAX = 256 * 1024
 _TAG = "tag:yaml.org,2002:"
 _DIGITS_MAX = 300
+_BRACKETS = re.compile(r"[\[\]{}]")
+_BRACKETS_MAX = 200
 _UNPRINTABLE = re.compile("[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # YAML 1.2, 5.1
 _QUOTED = re.compile(r"(['\"])[^'\"<>]{2,}\1")
 
@@ -43,6 +46,9 @@ def parse_yaml(text: str) -> Parsed:
         notes.add("error", "file.too_large", "too long for a YAML configuration", "at most 256 KiB", Place())
         return Parsed((), notes.all)
     text = _UNPRINTABLE.sub(" ", text)
+    if (place := _too_many_brackets(text)) is not None:
+        notes.add("error", "yaml.depth", "too many open brackets", "simplify the file", place)
+        return Parsed((), notes.all)
     build = _Build(notes)
     composed = [root for root in _compose(text, notes) if root is not None]
     roots = tuple(build.node(root, 0) for root in composed)
@@ -52,6 +58,16 @@ def parse_yaml(text: str) -> Parsed:
         hint = "a file can hold one: merge them, or remove the line ---"
         notes.add("error", "yaml.second_document", "a second document begins here", hint, _place(composed[1]))
     return Parsed(roots, notes.all)
+
+
+def _too_many_brackets(text: str) -> Place | None:
+    """Where the open brackets pass a bound: ruamel's scanner costs the square of their number."""
+    level = 0
+    for match in _BRACKETS.finditer(text):
+        level = level + 1 if match[0] in "[{" else max(0, level - 1)
+        if level > _BRACKETS_MAX:
+            return Places(text).at(match.start())
+    return None
 
 
 def _compose(text: str, notes: Notes) -> list[Any]:
