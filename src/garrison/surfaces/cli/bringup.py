@@ -23,6 +23,7 @@ from garrison.surfaces.configuration import Configuration, Wanted, configure, ke
 from garrison.surfaces.desired import Desired, read_desired, write_desired
 from garrison.surfaces.halt import halt
 from garrison.surfaces.launch import open_listener, start_in_background
+from garrison.surfaces.launchers import install_launchers
 from garrison.surfaces.presence import held, returning_node
 from garrison.surfaces.settings import Settings
 
@@ -55,8 +56,17 @@ def prepare(home: Home, wanted: Wanted, *, rollback: bool) -> tuple[Configuratio
         return _from_revision(revision, wanted), revision
     configuration = configure(wanted)
     refuse_if_blocked(configuration, "nothing was started")
+    _install_launchers()
     tell(_headline(configuration))
     return configuration, None
+
+
+def _install_launchers() -> None:
+    """Where our environment may not be written, the machine's own programs have to do."""
+    try:
+        install_launchers()
+    except OSError as error:
+        tell(f"npx and node from the wheel cannot be set up: {error.strerror}")
 
 
 def refuse_if_blocked(configuration: Configuration, consequence: str) -> None:
