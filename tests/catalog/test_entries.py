@@ -84,6 +84,8 @@ def test_command_lines_of_every_kind(one: One, entry: Any, command: tuple[str, .
         ({"type": "htpp", "url": "https://h"}, "http", ["entry.kind"]),
         ({"url": "https://h", "auth": {"type": "bearer", "token": "${T}"}}, "http", []),
         ({"url": "https://h", "auth": {"CLIENT_ID": "x"}}, "http", ["entry.unsupported"]),
+        ({"url": "https://h/sse"}, "sse", ["entry.kind_guessed"]),
+        ({"url": "https://h/sse", "type": "http"}, "http", []),
         ({"url": "h/mcp"}, "http", ["url.invalid"]),
         ({"url": "${BASE}/mcp"}, "http", []),
     ],

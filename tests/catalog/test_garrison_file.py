@@ -99,6 +99,7 @@ settings:
         ("{command: [a], headers: {A: b}}", "config.idle_key", "warning", 3, 29, "remove"),
         ("{url: https://h, env: {A: b}}", "config.idle_key", "warning", 3, 27, "remove"),
         ("{command: [a], env: {API_KEY: abcdefg}}", "secret.plaintext", "warning", 3, 35, "import"),
+        ("{command: [npx, a@1.0.0]}", "package.no_yes", "warning", 3, 16, "-y"),
         ("[command, a]", "config.type", "error", 3, 5, ""),
     ],
 )

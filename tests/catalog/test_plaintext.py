@@ -51,6 +51,11 @@ def test_names_of_secrets_are_told_from_others() -> None:
         ({"url": "https://h", "headers": {"X-API-Key": CANARY, "Cookie": f"s={CANARY}"}}, 2),
         ({"url": "https://h", "auth": {"type": "bearer", "token": CANARY}}, 1),
         ({"command": f"npx -y t@1.0.0 --key {CANARY}"}, 1),
+        ({"command": "sh", "args": ["-c", f"API_KEY={CANARY} npx -y t@1.0.0 --flag"]}, 1),
+        ({"command": "sh", "args": ["-c", f"exec x --api-key '{CANARY}' --token ${{T}}"]}, 1),
+        ({"command": "bash", "args": ["-c", f"curl -H 'Authorization: Bearer {CANARY}' h"]}, 1),
+        ({"command": "uvx", "args": ["--from", f"git+https://oauth2:{CANARY}@h/r", "x"]}, 1),
+        ({"command": "npx", "args": ["-y", f"https://h/p.tgz?token={CANARY}"]}, 1),
         ({"command": "sh", "args": ["-c", f"x --url postgres://u:{CANARY}@h"]}, 1),
     ],
 )

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from garrison.catalog import plaintext
 from garrison.catalog.draft import Draft, Text
-from garrison.catalog.launch import program, really
+from garrison.catalog.launch import has_yes, program, really
 from garrison.catalog.notes import Notes, brief
 from garrison.catalog.packages import package_of, pinning_hint
 from garrison.catalog.placeholders import is_placeholder
@@ -29,8 +29,16 @@ def _unpinned(draft: Draft, notes: Notes) -> None:
     package = package_of([word.value for word in command])
     if package is None or package.pinned or is_placeholder(package.name):
         return
-    message = f"{brief(package.name)} has no fixed version: it can change from one start to the next"
+    name = re.sub(r"://[^/\s]*@|[?#].*", lambda match: "://…@" if match[0][0] == ":" else "", package.name)
+    message = f"{brief(name)} has no fixed version: it can change from one start to the next"
     notes.warn("package.unpinned", message, pinning_hint(package), command[package.index].place)
+
+
+def _npx_that_asks(draft: Draft, notes: Notes) -> None:
+    command = really(draft)
+    if program(command) == "npx" and not has_yes(command):
+        hint = "write npx -y: without it npx asks before it installs, and nobody answers"
+        notes.warn("package.no_yes", "npx without -y", hint, command[0].place)
 
 
 def _container_without_input(draft: Draft, notes: Notes) -> None:
@@ -109,6 +117,7 @@ CHECKS: Final[tuple[Callable[[Draft, Notes], None], ...]] = (
     _bad_names,
     _address,
     _unpinned,
+    _npx_that_asks,
     _container_without_input,
     _windows_path,
     _placeholder,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from garrison.catalog import coerce
 from garrison.catalog.draft import Draft, Text
 from garrison.catalog.entry_keys import EntryReading, Habits, read_key
 from garrison.catalog.notes import Notes, Place
 from garrison.catalog.parse.tree import Listing, Node, Scalar, Table
+from garrison.catalog.spec import Transport
 from garrison.catalog.vocabulary import COMMENT_MARKS, is_comment
 
 
@@ -54,7 +57,7 @@ def _settled(reading: EntryReading, node: Table) -> Draft | None:
                 "entry.kind", "the type says stdio, but there is only a url; it is taken as http", hint, draft.place
             )
             draft.kind = "http"
-        draft.kind = draft.kind or reading.habits.url_kind
+        draft.kind = draft.kind or _guessed_kind(draft.url, reading)
         _drop_idle(reading, "env", draft.env, "a url")
         return draft
     if draft.command:
@@ -66,6 +69,17 @@ def _settled(reading: EntryReading, node: Table) -> Draft | None:
         return draft
     _nothing_to_run(reading, node)
     return None
+
+
+def _guessed_kind(url: Text, reading: EntryReading) -> Transport:
+    """Without a type most clients try both ways; an address that ends in /sse leaves no doubt."""
+    if re.search(r"/sse/?(?:[?#]|$)", url.value) and reading.habits.url_kind != "sse":
+        hint = 'write type: "sse" to say so'
+        reading.notes.note(
+            "entry.kind_guessed", "no type is given; the url ends in /sse: it is taken as sse", hint, url.place
+        )
+        return "sse"
+    return reading.habits.url_kind
 
 
 def _drop_idle(reading: EntryReading, what: str, values: dict[str, Text], beside: str) -> None:

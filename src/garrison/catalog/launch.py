@@ -148,9 +148,6 @@ def _yes_for_npx(draft: Draft, notes: Notes) -> None:
         place = draft.command[0].place
         draft.command = [draft.command[0], Text("-y", place), *draft.command[1:]]
         notes.note("package.no_yes", "npx without -y asks before it installs; -y was added", "", place)
-    elif (script := shell_script(draft)) and program(script) == "npx" and not has_yes(script):
-        hint = "write npx -y: without it npx asks before it installs, and nobody answers"
-        notes.warn("package.no_yes", "the shell line runs npx without -y", hint, script[0].place)
 
 
 def has_yes(command: list[Text]) -> bool:
@@ -174,7 +171,9 @@ def shell_script(draft: Draft) -> list[Text]:
             if not _PLAIN_SCRIPT.match(last):
                 return []
             parts = [script.with_value(part) for part in words(last)]
-            return parts[1:] if parts and parts[0].value == "exec" else parts
+            while parts and (parts[0].value == "exec" or _ASSIGNMENT.fullmatch(parts[0].value)):
+                parts = parts[1:]
+            return parts
     return []
 
 
@@ -199,8 +198,9 @@ def _note_bridge(draft: Draft, notes: Notes) -> None:
     url = next((word for word in after if word.value.startswith(("http://", "https://"))), None)
     if url is None:
         return
-    host = re.sub(r"^https?://(?:[^/@]*@)?([^/?#]*).*", r"\1", url.value, flags=re.DOTALL)
-    message = f"really a remote server ({brief(host)}), reached through {_package(bridge.value)}"
+    host = re.match(r"https?://(?:[^/@]*@)?([A-Za-z0-9.-]+(?::\d+)?)(?=[/?#]|$)", url.value)
+    where = f" ({brief(host[1])})" if host else ""
+    message = f"really a remote server{where}, reached through {_package(bridge.value)}"
     hint = "url: reaches it without the extra process; keep the bridge if the server asks for a login in the browser"
     notes.note("command.bridge", message, hint, url.place)
 

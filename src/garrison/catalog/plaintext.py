@@ -33,6 +33,12 @@ _CONNECTION: Final = re.compile(
     r"(?i)(?<![A-Za-z])(?:password|passwd|pwd|account_?key|shared_?access_?key|access_?token|api_?key|client_?secret)"
     r"\s*=\s*([^;\s&\"']+)"
 )
+_HEADER_INSIDE: Final = re.compile(
+    r"(?i)(?<![a-z-])(?:authorization|(?:x-)?api-?key|x-[a-z-]*token)\s*:\s*(?:bearer\s+|basic\s+|token\s+)?([^\s\"',;]+)"
+)
+_SCRIPT_WORD: Final = re.compile(
+    r"(?:^|(?<=[\s;&\"'(]))(?:([A-Za-z_]\w*)=|(--?[A-Za-z][\w-]*)(?:=|[ \t]+))[\"']?([^\s\"';&|]+)"
+)
 _SCHEME: Final = re.compile(r"(?i)^\s*(?:(?:bearer|basic|token|apikey|api-key|key)[ :]+)?(?=\S)")
 _HEADER_LINE: Final = re.compile(r"^([A-Za-z][A-Za-z0-9-]*)\s*:\s*(.+)$", re.DOTALL)
 _ASSIGNMENT: Final = re.compile(r"^(-{0,2}[A-Za-z_][\w.-]*)=(.*)$", re.DOTALL)
@@ -97,6 +103,8 @@ def in_argument(text: str, before: str) -> list[Span]:
     """In one word of a command line; `before` is the word before it."""
     if (match := _HEADER_LINE.match(text)) and "://" not in text[: match.start(2)] + text[match.start(2) - 1 :][:3]:
         return [(a + match.start(2), b + match.start(2)) for a, b in in_header(match[1], match[2])]
+    if " " in text.strip():
+        return _in_script(text)
     if match := _ASSIGNMENT.match(text):
         offset = match.start(2)
         return [(a + offset, b + offset) for a, b in in_env(match[1], match[2])]
@@ -117,6 +125,16 @@ def key_of_argument(text: str, before: str) -> str:
 
 
 # ── below ──
+
+
+def _in_script(text: str) -> list[Span]:
+    """In a line for a shell: `TOKEN=… program --api-key …`."""
+    found = _anywhere(text)
+    for match in _SCRIPT_WORD.finditer(text):
+        span, name = match.span(3), match[1] or match[2]
+        if is_secret_name(name) and match[3][0] != "-" and not _overlaps(span, found) and _is_value(text, *span):
+            found.append(span)
+    return sorted(found)
 
 
 def _whole(text: str) -> Span | None:
@@ -149,7 +167,7 @@ def _candidates(text: str) -> Iterator[Span]:
             yield match.span(2)
         elif _random(match[1]):
             yield match.span(1)
-    for pattern, group in ((_KNOWN_SHAPES, 0), (_WEBHOOK, 1), (_CONNECTION, 1)):
+    for pattern, group in ((_KNOWN_SHAPES, 0), (_WEBHOOK, 1), (_CONNECTION, 1), (_HEADER_INSIDE, 1)):
         for match in pattern.finditer(text):
             yield match.span(group)
     for match in _QUERY.finditer(text):
