@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -159,9 +159,9 @@ def snapshot(*specs: ServerSpec) -> Snapshot:
 
 QUICK = Policies(
     restart=RestartPolicy(first_s=0.05, cap_s=0.4, window_s=30.0, stable_s=60.0),
-    health=HealthPolicy(interval_s=0.1, timeout_s=0.2, failures_max=3),
     drain_s=1.0,
 )
+WATCHFUL = replace(QUICK, health=HealthPolicy(interval_s=0.1, timeout_s=0.3, failures_max=3))
 QUICK_GRACES = Graces(stdin_s=0.3, term_s=0.3, silent_s=0.2)
 
 

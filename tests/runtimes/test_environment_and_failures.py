@@ -58,6 +58,15 @@ def test_the_last_lines_of_a_log_explain_an_early_exit(line: str, hint: str) -> 
     assert hint in error.hint
 
 
+def test_the_line_that_tells_is_found_among_those_that_do_not() -> None:
+    before = [*tail("an older problem"), "2026-11-22T00:00:01.000000Z ---| started npx as process 7"]
+    npm = tail("npm error code E404", "npm error 404 Not Found", "npm error A complete log of this run: x")
+    node = tail("Error: no database", "    at Module._compile (node:internal)", "", "Node.js v24.1.0")
+    assert failures.telling_line(before + npm) == "npm error 404 Not Found"
+    assert failures.telling_line(before + node) == "Error: no database"
+    assert failures.telling_line(before) == ""
+
+
 def test_without_a_log_an_early_exit_is_still_a_sentence() -> None:
     error = failures.exited_early("a", Exit("was killed by SIGKILL", -9), [])
     assert error.message == "server a was killed by SIGKILL before it was ready"

@@ -40,7 +40,7 @@ def test_a_delay_lies_between_zero_and_a_minute(lives: list[tuple[float, float, 
     assert all(0 < delay <= POLICY.cap_s for delay in live(POLICY, lives)[1])
 
 
-@given(st.lists(short, min_size=100, max_size=100))
+@given(st.lists(short, min_size=20, max_size=20))
 def test_the_patient_never_give_up_and_end_at_the_cap(lives: list[tuple[float, float, float]]) -> None:
     _, delays, gave_up = live(RestartPolicy(patient=True), lives)
     assert not gave_up

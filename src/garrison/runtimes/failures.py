@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 from collections.abc import Sequence
 from pathlib import PurePath
 
@@ -44,6 +45,9 @@ LOG_HINTS = (
     (("ENOSPC", "No space left on device"), "free some disk space"),
     (("Unsupported engine", "EBADENGINE"), "it needs another version of Node.js"),
 )
+
+SAYS_NOTHING = ("npm error A complete log", "npm notice", "npm warn", "Node.js v", "at ", "}", "^", "node:internal")
+"""How lines begin that come after the one that tells."""
 
 
 def command_not_found(server: str, command: str) -> GarrisonError:
@@ -91,10 +95,20 @@ def bad_argument(server: str, error: ValueError) -> GarrisonError:
 
 
 def exited_early(server: str, exit_: Exit, tail: Sequence[str]) -> GarrisonError:
-    """It ended before the handshake did. The log's last line goes into the message, its meaning into the hint."""
-    last = next((line.partition("| ")[2] for line in reversed(tail) if "| " in line and " ---| " not in line), "")
-    message = f"server {server} {exit_.reason} before it was ready" + (f": {last[:200]}" if last.strip() else "")
+    """It ended before the handshake did. The line that tells why goes into the message, its meaning into the hint."""
+    line = telling_line(tail)
+    message = f"server {server} {exit_.reason} before it was ready" + (f": {line[:200]}" if line else "")
     return Unavailable("server.exited_early", message, log_hint(tail) or f"see its log: garrison logs {server}")
+
+
+def telling_line(tail: Sequence[str]) -> str:
+    """What a server said last in its last life: a message that is known, or else one that says something."""
+    bare = (line.partition(" ")[2] for line in reversed(tail))  # without the time: `err| …`, `---| …`
+    last_life = itertools.takewhile(lambda line: not line.startswith("---| started "), bare)
+    said = [line.partition("| ")[2].strip() for line in last_life if not line.startswith("---| ")]
+    known = (line for line in said if log_hint([line]))
+    telling = (line for line in said if line and not line.startswith(SAYS_NOTHING))
+    return next(known, "") or next(telling, "")
 
 
 def log_hint(tail: Sequence[str]) -> str:
