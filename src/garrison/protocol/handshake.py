@@ -56,7 +56,7 @@ async def negotiate(connection: Asks, client: dict[str, Any], *, legacy_only: bo
         if not done:
             return await _race(probe, connection, client)
     finally:
-        probe.cancel()
+        await _give_up(probe)
     return await _judge(probe, connection, client)
 
 
@@ -85,7 +85,13 @@ async def _race(probe: asyncio.Future[ServerInfo], connection: Asks, client: dic
                 return probe.result() if probe in answered else handshake.result()
         return handshake.result()
     finally:
-        handshake.cancel()
+        await _give_up(handshake)
+
+
+async def _give_up(attempt: asyncio.Future[ServerInfo]) -> None:
+    """End an attempt, and wait until it has: what it cleans up belongs to the handshake."""
+    attempt.cancel()
+    await asyncio.gather(attempt, return_exceptions=True)
 
 
 async def _discover(connection: Asks, client: dict[str, Any]) -> ServerInfo:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +13,7 @@ METHOD = "mcp-method"
 NAME = "mcp-name"
 PARAM_PREFIX = "mcp-param-"
 
-_SAFE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
+_SAFE = re.compile(r"(?:[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)?")
 _WRAPPED = re.compile(r"=\?base64\?(.*)\?=")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
@@ -35,7 +34,7 @@ def decode_value(value: str) -> str | None:
     try:
         content = base64.b64decode(payload, validate=True)
         return content.decode() if base64.b64encode(content).decode() == payload else None
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # no base64, or no UTF-8 in it
         return None
 
 
