@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Container
 
 NAME_LENGTH_MAX = 64
+SECRET_NAME_LENGTH_MAX = 120
 _ALLOWED = re.compile(r"[A-Za-z0-9_-]{1,64}\Z", re.ASCII)
 _OTHER = re.compile(r"[^A-Za-z0-9_-]+", re.ASCII)
 
@@ -35,7 +36,8 @@ def secret_name(server: str, key: str, taken: Container[str]) -> str:
     """`GITHUB_TOKEN` for the token of `github`; never one that is taken."""
     parts = [re.sub(r"[^A-Z0-9]+", "_", part.upper()).strip("_") for part in (server, key)]
     whole = parts[1] if parts[1].startswith(f"{parts[0]}_") else "_".join(part for part in parts if part)
-    candidate, number = whole or "SECRET", 2
+    whole = whole[:SECRET_NAME_LENGTH_MAX] or "SECRET"
+    candidate, number = whole, 2
     while candidate in taken:
         candidate, number = f"{whole}_{number}", number + 1
     return candidate

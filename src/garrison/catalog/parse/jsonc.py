@@ -114,7 +114,7 @@ class _Reader:
                 entries.append(entry)
             self._separator("}")
         self._open.pop()
-        return Table(unique(entries, self._notes, "json.duplicate_key"), self._places.at(start))
+        return Table(unique(entries, self._notes, "json.duplicate_key", "warning"), self._places.at(start))
 
     def _listing(self, depth: int) -> Listing:
         start = self._at

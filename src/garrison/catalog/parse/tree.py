@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from garrison.catalog.notes import Notes, Place, brief
-from garrison.catalog.problems import Problem
+from garrison.catalog.problems import Problem, Severity
 
 DEPTH_MAX = 64
 SYNTAX_PROBLEMS_MAX = 50
@@ -85,13 +85,13 @@ def plain(node: Node) -> Plain:
     return node.value
 
 
-def unique(entries: list[Entry], notes: Notes, code: str) -> tuple[Entry, ...]:
+def unique(entries: list[Entry], notes: Notes, code: str, severity: Severity = "error") -> tuple[Entry, ...]:
     """One entry per key, the last one winning as in every client; each earlier one is reported."""
     last: dict[str, Entry] = {}
     for entry in entries:
         if (before := last.pop(entry.key, None)) is not None:
             message = f"the key {brief(entry.key)} is written twice; the first one (line {before.place.line}) is lost"
-            notes.add("error", code, message, "remove one of the two, or rename it", entry.place)
+            notes.add(severity, code, message, "remove one of the two, or rename it", entry.place)
         last[entry.key] = entry
     return tuple(last.values())
 
