@@ -36,6 +36,7 @@ def test_names_of_secrets_are_told_from_others() -> None:
         ({"command": "x", "env": {"DSN": f"Server=h;User=u;Password={CANARY};"}}, 1),
         ({"command": "x", "env": {"PLAIN": f"ghp_{CANARY}"}}, 1),
         ({"command": "x", "env": {"HOOK": f"https://hooks.slack.com/services/{CANARY}"}}, 1),
+        ({"command": "x", "env": {"AUTH_HEADER": f"Bearer {CANARY}"}}, 1),
         ({"command": "x", "args": ["--api-key", CANARY]}, 1),
         ({"command": "x", "args": [f"--token={CANARY}"]}, 1),
         ({"command": "x", "args": ["--header", f"Authorization: Bearer {CANARY}"]}, 1),

@@ -97,6 +97,12 @@ def test_broken_yaml_is_named_with_its_line(text: str, line: int) -> None:
     assert parsed.problems[0].severity == "error"
 
 
+def test_words_of_a_broken_yaml_file_are_not_repeated() -> None:
+    parsed = parse_yaml("a: *secretword\nb: {c: ${{ x }}}\n")
+    assert all("secretword" not in problem.message for problem in parsed.problems)
+    assert parsed.problems[1].message.startswith("not YAML: expected ',' or '}', but got '{'")
+
+
 def test_a_key_twice_in_yaml_is_reported() -> None:
     parsed = parse_yaml("a: 1\nb: 2\na: 3\n")
     assert [(problem.code, problem.line) for problem in parsed.problems] == [("yaml.duplicate_key", 3)]

@@ -55,9 +55,8 @@ def _lines(loaded: Loaded, folder: str) -> Iterator[str]:
 def _remarks(loaded: Loaded, spec: ServerSpec, *, several: bool) -> Iterator[str]:
     if several and spec.name in loaded.origins:
         yield f"from {loaded.origins[spec.name].name}"
-    for problem in loaded.remarks.get(spec.name, ()):
-        if problem.code not in _SOLVED:
-            yield problem.message.partition(": ")[2]
+    messages = [problem.message for problem in loaded.remarks.get(spec.name, ()) if problem.code not in _SOLVED]
+    yield from dict.fromkeys(message.partition(": ")[2] for message in messages)
 
 
 def _cwd(spec: ServerSpec, folder: str) -> str:

@@ -15,7 +15,7 @@ _MARKS = (
     re.compile(r"(?i)(?<![a-z0-9])x{3,}(?![a-z0-9])|x{6,}|\*{3,}|\.{3}$|…|\[[A-Z_ ]*(?:YOUR|KEY|TOKEN)[A-Z_ ]*\]"),
     re.compile(r"(?i)(?:^|[\\/])(?:absolute[\\/])?path[\\/]+to(?:[\\/]|$)"),
     re.compile(
-        r"(?i)^(?:/Users|/home|[A-Z]:[\\/]Users)[\\/](?:you|your[-_]?user(?:name)?|username|your[-_]?name|me)(?:[\\/]|$)"
+        r"(?i)^(?:/Users|/home|[A-Z]:[\\/]Users)[\\/](?:you|your[-_]?user(?:name)?|username|your[-_]?name)(?:[\\/]|$)"
     ),
     re.compile(r"(?i)://(?:user|username|usr|name)(?::(?:pass|password|pw|pwd|secret))?@"),
     re.compile(r"(?i)^https?://(?:[\w.-]+\.)?example\.(?:com|org|net)\b"),

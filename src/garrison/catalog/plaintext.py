@@ -36,6 +36,7 @@ _CONNECTION: Final = re.compile(
 _HEADER_INSIDE: Final = re.compile(
     r"(?i)(?<![a-z-])(?:authorization|(?:x-)?api-?key|x-[a-z-]*token)\s*:\s*(?:bearer\s+|basic\s+|token\s+)?([^\s\"',;]+)"
 )
+_BEARER: Final = re.compile(r"(?i)(?<![a-z])(?:bearer|basic)\s+([a-z0-9._~+/=-]{8,})")
 _SCRIPT_WORD: Final = re.compile(
     r"(?:^|(?<=[\s;&\"'(]))(?:([A-Za-z_]\w*)=|(--?[A-Za-z][\w-]*)(?:=|[ \t]+))[\"']?([^\s\"';&|]+)"
 )
@@ -167,7 +168,7 @@ def _candidates(text: str) -> Iterator[Span]:
             yield match.span(2)
         elif _random(match[1]):
             yield match.span(1)
-    for pattern, group in ((_KNOWN_SHAPES, 0), (_WEBHOOK, 1), (_CONNECTION, 1), (_HEADER_INSIDE, 1)):
+    for pattern, group in ((_KNOWN_SHAPES, 0), (_WEBHOOK, 1), (_CONNECTION, 1), (_HEADER_INSIDE, 1), (_BEARER, 1)):
         for match in pattern.finditer(text):
             yield match.span(group)
     for match in _QUERY.finditer(text):

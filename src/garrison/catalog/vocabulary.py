@@ -65,7 +65,7 @@ _SPELLINGS: Final[dict[Meaning, str]] = {
     Meaning.CWD: "cwd workingDirectory workingDir workdir",
     Meaning.ENABLED: "enabled isActive active",
     Meaning.DISABLED: "disabled",
-    Meaning.AUTO_START: "autoStart",
+    Meaning.AUTO_START: "autoStart start_on_launch",
     Meaning.TIMEOUT: "timeout requestTimeout toolTimeout callTimeout",
     Meaning.TIMEOUT_S: "timeout_s timeout_sec timeout_seconds tool_timeout_sec timeoutInSeconds",
     Meaning.TIMEOUT_MS: "timeout_ms tool_timeout_ms timeout_millis",
@@ -86,7 +86,8 @@ _SPELLINGS: Final[dict[Meaning, str]] = {
         "website websiteUrl repository author provider providerUrl publisher tags tag category keywords installed "
         "bundled required "
         "registryType registryUrl longRunning searchKey configSample docs documentation logoUrl shouldConfig "
-        "isTrusted sandbox sandboxEnabled is_active_for created_at updated_at uuid slug alwaysLoad"
+        "isTrusted sandbox sandboxEnabled is_active_for created_at updated_at uuid slug alwaysLoad "
+        "serverInstructions chatMenu"
     ),
 }
 

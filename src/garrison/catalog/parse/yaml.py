@@ -36,7 +36,7 @@ _DIGITS_MAX = 300
 _BRACKETS = re.compile(r"[\[\]{}]")
 _BRACKETS_MAX = 200
 _UNPRINTABLE = re.compile("[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # YAML 1.2, 5.1
-_QUOTED = re.compile(r"(['\"])[^'\"<>]{2,}\1")
+_QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 
 
 def parse_yaml(text: str) -> Parsed:
@@ -94,7 +94,7 @@ def _report(error: MarkedYAMLError, text: str, notes: Notes) -> int:
     while line > 1 and not lines[line - 1].strip():
         line -= 1
     column = min(mark.column + 1 if mark else 1, len(lines[line - 1]) + 1)
-    what = " ".join(_QUOTED.sub("…", str(error.problem or error.context or "the text cannot be read")).split())
+    what = " ".join(_QUOTED.sub(_short, str(error.problem or error.context or "the text cannot be read")).split())
     hint = "check indentation, colons and quotes here; the line is left out"
     if "\\t" in what:
         what, hint = "a tab indents this line", "YAML is indented with spaces"
@@ -102,6 +102,12 @@ def _report(error: MarkedYAMLError, text: str, notes: Notes) -> int:
         what, hint = "a colon where none can be", "indent by the same number of spaces, or put the text into quotes"
     notes.add("error", "yaml.syntax", f"not YAML: {what[:120]}", hint, Place(line, column))
     return line
+
+
+def _short(quoted: re.Match[str]) -> str:
+    """Characters of the syntax are shown, words of the file are not: they could be anything."""
+    content = quoted[1] or quoted[2] or ""
+    return quoted[0] if len(content) <= 2 or content.startswith("<") else "…"
 
 
 class _Build:
