@@ -229,6 +229,21 @@ async def raw_server(talk: Talk, path: str = "/mcp", **options: Any) -> AsyncIte
         await server.wait_closed()
 
 
+async def listening(url: str) -> None:
+    """Wait until somebody takes connections there."""
+    port = int(url.split(":")[2].split("/")[0])
+    for _ in range(500):
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except ConnectionRefusedError:
+            await asyncio.sleep(0.01)
+        else:
+            writer.close()
+            await writer.wait_closed()
+            return
+    raise AssertionError(f"nobody listens at {url}")
+
+
 async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
     """Wait for a condition; fail when it does not come true in time."""
     deadline = asyncio.get_running_loop().time() + seconds

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from pathlib import Path
 from typing import Any
 
 import legacy_only
@@ -18,7 +17,7 @@ from garrison.kernel.errors import TimedOut, Unavailable
 from garrison.protocol.connection import Connection, Refused
 from garrison.protocol.messages import Message, params_of, raw
 from garrison.protocol.transports import http as streamable
-from protocol.peers import SERVERS, Recorded, descriptors, http, spawned, until, web
+from protocol.peers import SERVERS, Recorded, descriptors, http, listening, spawned, until, web
 
 APPS = {
     "both eras, streams": http_app,
@@ -207,12 +206,14 @@ async def test_credentials_in_the_url_become_a_header_and_are_in_no_error() -> N
 
 
 @pytest.mark.slow
-async def test_a_killed_http_server_fails_what_is_in_flight_once(tmp_path: Path) -> None:
+async def test_a_killed_http_server_fails_what_is_in_flight_once() -> None:
     command = (str(SERVERS / "modern_only.py"), "--http", "0")
     async with spawned(*command) as (_, child):
         await until(lambda: child.noise, 20)
-        async with http(child.noise[0].decode().strip()) as connection:
-            await until_open(connection)
+        url = child.noise[0].decode().strip()
+        await listening(url)
+        async with http(url) as connection:
+            await connection.open(10)
             replies = [Recorded() for _ in range(5)]
             arguments = raw({"steps": 100, "step_s": 0.1})
             params = {"name": raw("slow"), "arguments": arguments, "_meta": connection.own_meta()}
@@ -223,11 +224,6 @@ async def test_a_killed_http_server_fails_what_is_in_flight_once(tmp_path: Path)
             ends = [await reply.end() for reply in replies]
             assert {(type(end), end.code) for end in ends} == {(TimedOut, "server.lost")}
             assert all(len(reply.ends) == 1 for reply in replies)
-
-
-async def until_open(connection: Connection) -> None:
-    await asyncio.sleep(0.3)
-    await connection.open(10)
 
 
 @pytest.mark.parametrize("name", APPS)

@@ -80,7 +80,10 @@ class SseTransport:
 
     def found_endpoint(self, reference: str) -> None:
         """The `endpoint` event. It must stay on the stream's own origin (credentials go nowhere else)."""
-        endpoint = parse_url(urljoin(self._url, reference))
+        try:
+            endpoint = parse_url(urljoin(self._url, reference))
+        except ValueError:  # urljoin's own
+            raise Invalid("url.invalid", "the endpoint's URL cannot be read") from None
         if not _same_place(endpoint, self._origin):
             self.lost("its endpoint event points to another origin")
             return
