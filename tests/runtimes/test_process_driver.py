@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import stat
 from pathlib import Path
 
@@ -217,6 +218,28 @@ async def test_a_start_that_is_cancelled_leaves_no_process(fleet: Fleet) -> None
         await asyncio.wait({task})
         if not task.cancelled() and task.exception() is None:
             await fleet.driver.stop(task.result())
+    assert strays.find(fleet.fleet_id) == []
+
+
+async def test_a_machine_without_free_descriptors_is_a_typed_error_and_leaves_no_process(fleet: Fleet) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    before = descriptors()
+    os.close(lowest_free := os.dup(0))
+    codes = []
+    for spare in range(1, 30):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free + spare, hard))
+        try:
+            instance = await fleet.driver.start(python("tight", EXITS_AT_ONCE), f"t{spare}")
+        except GarrisonError as error:
+            codes.append(error.code)
+        else:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            await fleet.driver.stop(instance)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert set(codes) == {"server.spawn_failed"}
+    assert len(codes) < 29
+    assert descriptors() == before
     assert strays.find(fleet.fleet_id) == []
 
 

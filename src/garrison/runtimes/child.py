@@ -7,8 +7,8 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import IO
 
 from garrison.kernel.errors import Limited
 from garrison.runtimes.driver import Exit
@@ -23,6 +23,9 @@ LAST_WORDS_S = 0.25
 
 LAST_BYTES_MAX = 16 * 1024 * 1024
 """How much of what it left in a pipe is still read; a pipe of Linux holds 64 KiB unless somebody enlarged it."""
+
+KILL_S = 5.0
+"""How long SIGKILL may take; a process that waits for a broken disk or network mount takes longer."""
 
 DRAIN_POLL_S = 0.05
 
@@ -62,24 +65,13 @@ class Child:
     def start(self, argv: Sequence[str], executable: str, cwd: str, env: Mapping[str, str], wiring: Wiring) -> None:
         """Fork and exec, which takes some ms. Raises OSError and ValueError as `subprocess.Popen` does."""
         self._wiring = wiring
-        self._process = subprocess.Popen(
-            list(argv),
-            executable=executable,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            cwd=cwd or None,
-            env=env,
-            start_new_session=True,
-            preexec_fn=dies_with_parent(),
-        )
+        self._process = self._fork(argv, executable, cwd, env)
         self.pid = self._process.pid
-        self._pidfd = os.pidfd_open(self.pid)
-        asyncio.get_running_loop().add_reader(self._pidfd, self._died)
-        self._stdin = PipeWriter(_taken(self._process.stdin))
-        self._stdout = PipeReader(_taken(self._process.stdout), wiring.on_stdout, self._fell_silent)
-        self._stderr = PipeReader(_taken(self._process.stderr), wiring.on_stderr, lambda: None)
+        try:
+            self._take_over()
+        except OSError:  # out of descriptors: a process that we cannot watch must not stay
+            self._discard()
+            raise
 
     def write(self, data: bytes) -> None:
         """Send to its stdin; dropped when that is closed, for then the end is being reported anyway."""
@@ -96,7 +88,51 @@ class Child:
                 self._signal_group(signal.SIGTERM)
                 if not await _within(self._graces.term_s, self._dead):
                     self._signal_group(signal.SIGKILL)
+            if not await _within(KILL_S, self._dead):
+                return Exit("does not die of SIGKILL: it hangs in the kernel")
         return await asyncio.shield(self.ended)
+
+    @staticmethod
+    def _fork(argv: Sequence[str], executable: str, cwd: str, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            list(argv),
+            executable=executable,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            cwd=cwd or None,
+            env=env,
+            start_new_session=True,
+            preexec_fn=dies_with_parent(),
+        )
+
+    def _take_over(self) -> None:
+        """All descriptors first, then the parts that use them: so this fails as a whole or not at all."""
+        with ExitStack() as undo:
+            taken = []
+            for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+                assert pipe is not None
+                taken.append(os.dup(pipe.fileno()))
+                undo.callback(os.close, taken[-1])
+            self._pidfd = os.pidfd_open(self.pid)
+            undo.pop_all()
+        self._close_originals()
+        self._stdin = PipeWriter(taken[0])
+        self._stdout = PipeReader(taken[1], self._wiring.on_stdout, self._fell_silent)
+        self._stderr = PipeReader(taken[2], self._wiring.on_stderr, lambda: None)
+        asyncio.get_running_loop().add_reader(self._pidfd, self._died)
+
+    def _discard(self) -> None:
+        self._signal_group(signal.SIGKILL)
+        self._process.wait()
+        self._close_originals()
+
+    def _close_originals(self) -> None:
+        """`Popen`'s own ends; ours are copies."""
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                pipe.close()
 
     def _fell_silent(self) -> None:
         """Its stdout ended: nothing can come from it any more, so it is ended unless it ends by itself at once."""
@@ -151,14 +187,6 @@ class Child:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _taken(pipe: IO[bytes] | None) -> int:
-    """The descriptor of a pipe, which from now on is ours to close."""
-    assert pipe is not None
-    descriptor = os.dup(pipe.fileno())
-    pipe.close()
-    return descriptor
 
 
 async def _within(seconds: float, event: asyncio.Event) -> bool:
