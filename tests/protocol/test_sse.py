@@ -119,7 +119,8 @@ def refusing(status: int, kind: str = "text/plain") -> Callable[[Asked, asyncio.
 @pytest.mark.parametrize(
     ("status", "kind", "code"),
     [(401, Unavailable, "server.auth_needed"), (404, Invalid, "server.no_endpoint"),
-     (302, Invalid, "server.redirected"), (503, Unavailable, "server.unavailable"), (200, Unavailable, "server.unreachable")],
+     (302, Invalid, "server.redirected"), (503, Unavailable, "server.unavailable"),
+     (200, Unavailable, "server.unreachable")],
 )  # fmt: skip
 async def test_a_stream_that_is_refused_is_the_error_of_the_handshake(
     status: int, kind: type[GarrisonError], code: str
