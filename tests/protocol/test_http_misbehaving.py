@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import ipaddress
 import json
 import ssl
 from collections.abc import Awaitable, Callable
@@ -382,6 +383,28 @@ async def test_a_server_that_closes_connections_at_once_is_an_error_and_no_hang(
     await server.wait_closed()
 
 
+async def test_a_connection_that_is_refused_does_not_end_calls_that_are_being_answered() -> None:
+    gate = asyncio.Event()
+
+    async def write(writer: asyncio.StreamWriter, own: int) -> bool:
+        await gate.wait()
+        writer.write(plain(200, result(own)))
+        return True
+
+    async with raw_server(answering(write)) as server, http(server.url) as connection:
+        await connection.open(5)
+        running = [Recorded() for _ in range(4)]
+        for reply in running:
+            connection.request(connection.reserve(), "test/call", {}, reply)
+        await until(lambda: len([asked for asked in server.asked if b"test/call" in asked.body]) == 4)
+        connection._transport._pool._origin = parse_url("http://127.0.0.1:1/mcp")  # type: ignore[attr-defined]
+        connection._transport._pool._idle.clear()  # type: ignore[attr-defined]
+        assert (await ended(connection)).code == "server.unreachable"
+        gate.set()
+        assert all([isinstance(await reply.end(), Raw) for reply in running])
+        assert connection.closed is None
+
+
 async def test_a_half_open_server_is_given_up_in_time() -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
@@ -403,6 +426,8 @@ def self_signed(folder: Path) -> ssl.SSLContext:
     now = datetime.datetime.now(datetime.UTC)
     built = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
     built = built.serial_number(1).not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1))
+    here = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    built = built.add_extension(here, critical=False)
     (folder / "cert.pem").write_bytes(built.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
     private = (serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     (folder / "key.pem").write_bytes(key.private_bytes(serialization.Encoding.PEM, *private))
@@ -417,6 +442,25 @@ async def test_a_certificate_that_is_not_trusted_is_named_as_the_reason(tmp_path
             with pytest.raises(Unavailable, match=r"certificate is not trusted .*self.signed"):
                 await connection.open(5)
         assert server.asked == []
+
+
+async def test_a_certificate_that_is_trusted_by_the_environment_serves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def write(writer: asyncio.StreamWriter, own: int) -> bool:
+        writer.write(plain(200, result(own, text="x" * 500_000)))
+        return True
+
+    context = self_signed(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+    async with raw_server(answering(write), ssl=context) as server:
+        before = len(descriptors())
+        async with http(server.url) as connection:
+            await connection.open(5)
+            for _ in range(5):
+                assert isinstance(await ended(connection), Raw)
+            assert server.connections <= 4
+        await until(lambda: len(descriptors()) <= before)
 
 
 async def test_tls_towards_a_plain_server_is_a_clear_error() -> None:

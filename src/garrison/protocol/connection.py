@@ -17,27 +17,22 @@ from garrison.kernel.errors import GarrisonError, Invalid, TimedOut, Unavailable
 from garrison.protocol import codes, methods
 from garrison.protocol.handshake import ServerInfo, handshake_timeout, modern_meta, negotiate
 from garrison.protocol.headers import encode_value
+from garrison.protocol.matching import NULL, addressee, error_of, own_id
 from garrison.protocol.messages import (
     EMPTY,
     Id,
     Message,
     Params,
     RpcError,
-    decode_any,
-    decode_error,
     decode_message,
     encode,
     error_frame,
-    members,
     notification_frame,
-    params_of,
     raw,
     request_frame,
     result_frame,
     text,
 )
-
-_NULL = Raw(b"null")
 
 
 class Reply(Protocol):
@@ -261,14 +256,14 @@ class Connection:
             callback(reason)
 
     def _response(self, message: Message, request_id: int | None) -> None:
-        own = _own_id(message.id, request_id)
+        own = own_id(message.id, request_id)
         reply = self._pending.pop(own, None) if own is not None else None
         if reply is None:
             return  # late: cancelled or timed out
-        if message.result is not UNSET and message.error in (UNSET, _NULL):
+        if message.result is not UNSET and message.error in (UNSET, NULL):
             reply.result(message.result)
         elif message.error is not UNSET:
-            reply.error(_error_of(message.error))
+            reply.error(error_of(message.error))
         else:
             reply.failed(Unavailable("server.bad_response", f"server {self.label} sent a response without a result"))
 
@@ -276,7 +271,7 @@ class Connection:
         if message.method in methods.LIST_CHANGED and self.info.era == "legacy":
             request_id = None  # on whatever stream it comes, it belongs to no request
         elif request_id is None:
-            request_id = _addressee(message)
+            request_id = addressee(message)
         reply = self._pending.get(request_id) if request_id is not None else None
         if reply is not None:
             reply.message(message)
@@ -327,36 +322,3 @@ class _Awaited:
     def failed(self, error: GarrisonError) -> None:
         if not self._answer.done():
             self._answer.set_exception(error)
-
-
-def _error_of(data: Raw) -> RpcError:
-    try:
-        return decode_error(data)
-    except (msgspec.MsgspecError, RecursionError):
-        return RpcError(codes.INTERNAL_ERROR, "the server's error object is malformed")
-
-
-def _own_id(answered: object, request_id: int | None) -> int | None:
-    """Which of our requests a response answers: on a request's own stream that one or none.
-
-    An error may come without an id, and some servers turn the id into a string.
-    """
-    if isinstance(answered, str) and answered.isascii() and answered.isdecimal() and len(answered) < 19:
-        answered = int(answered)
-    if request_id is not None:
-        return request_id if answered in (request_id, None, UNSET) else None
-    return answered if isinstance(answered, int) else None
-
-
-def _addressee(message: Message) -> int | None:
-    """The request that a notification belongs to, where all share one stream: by progress token or subscription."""
-    try:
-        params = params_of(message)
-        if message.method == methods.PROGRESS:
-            found = decode_any(params.get("progressToken", _NULL))
-        else:
-            found = members(params["_meta"]).get(methods.META_SUBSCRIPTION) if "_meta" in params else None
-            found = decode_any(found) if found is not None else None
-    except (msgspec.MsgspecError, RecursionError):
-        return None
-    return found if type(found) is int else None

@@ -133,7 +133,8 @@ class HttpTransport:
                 hint = "is it running, and is the URL right?"
                 error = Unavailable("server.unreachable", f"server {self._label} cannot be reached: {reason}", hint)
                 self.connection.failed(request_id, error)
-            self.connection.lost(f"cannot be reached: {reason}")
+            if not self._exchanges:  # calls that are being answered show that it lives
+                self.connection.lost(f"cannot be reached: {reason}")
 
     # ── inside ──
 
