@@ -41,7 +41,7 @@ async def connected(url: str, key: str, timeout_s: float) -> AsyncIterator[Clien
             transport = streamable_http_client(url, http_client=http)
             async with Client(transport, read_timeout_seconds=timeout_s) as client:
                 yield client
-    except Exception as error:
+    except Exception as error:  # boundary to the client, which wraps what happens in exception groups
         raise explained(error, url) from error
 
 
