@@ -2,45 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from running_fleet import Running, StartFleet
 
 from garrison.surfaces.edge.guard import Guard, hostname, is_loopback
-
-HOST = b"Host: localhost\r\n"
-JSON = b"Content-Type: application/json\r\nAccept: application/json, text/event-stream\r\n"
-PING = b'{"jsonrpc":"2.0","id":1,"method":"ping"}'
-
-
-async def exchange(running: Running, data: bytes, *, wait_s: float = 3.0) -> bytes:
-    """Send bytes, half-close, read until the end."""
-    parts = urlsplit(running.url)
-    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-    try:
-        writer.write(data)
-        writer.write_eof()
-        async with asyncio.timeout(wait_s):
-            return await reader.read(1 << 20)
-    except TimeoutError:
-        return b""
-    finally:
-        writer.close()
-        await asyncio.gather(writer.wait_closed(), return_exceptions=True)
-
-
-def post(headers: bytes, body: bytes = PING) -> bytes:
-    return b"POST /mcp HTTP/1.1\r\n" + headers + b"\r\n" + body
-
-
-def length(body: bytes) -> bytes:
-    return f"Content-Length: {len(body)}\r\n".encode()
-
+from raw_http import HOST, JSON, PING, auth, exchange, length, post
+from running_fleet import StartFleet
 
 MALFORMED = {
     "no host": (post(JSON + length(PING)), 400),
@@ -136,7 +106,9 @@ async def test_verbs_media_types_and_unknown_methods(start_fleet: StartFleet) ->
     ping = json.loads(PING)
     assert (await running.post("/mcp", ping, content_type="text/plain")).status_code == 415
     assert (await running.post("/mcp", ping, accept="text/html")).status_code == 406
-    assert (await running.post("/servers/nobody/mcp", {**ping, "method": "initialize"})).json()["error"]["code"] == -32602
+    assert (await running.post("/servers/nobody/mcp", {**ping, "method": "initialize"})).json()["error"][
+        "code"
+    ] == -32602
     meta = {
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientCapabilities": {},
@@ -147,10 +119,6 @@ async def test_verbs_media_types_and_unknown_methods(start_fleet: StartFleet) ->
         assert (response.status_code, response.json()["error"]["code"]) == (404, -32601), removed
     put = await exchange(running, b"PUT /mcp HTTP/1.1\r\n" + HOST + auth(running) + b"Content-Length: 0\r\n\r\n")
     assert b" 405 " in put.split(b"\r\n")[0]
-
-
-def auth(running: Running) -> bytes:
-    return f"Authorization: Bearer {running.admin_key}\r\n".encode()
 
 
 @pytest.mark.slow
@@ -180,7 +148,9 @@ def test_a_host_is_loopback_only_if_it_means_this_machine(name: bytes) -> None:
         assert host in ("localhost", "::1") or host.startswith("127.")
 
 
-@pytest.mark.parametrize("host", ["localhost.evil.example", "127.0.0.1.evil.example", "evil@localhost", "[::1", "0.0.0.0"])
+@pytest.mark.parametrize(
+    "host", ["localhost.evil.example", "127.0.0.1.evil.example", "evil@localhost", "[::1", "0.0.0.0"]
+)
 def test_names_that_only_look_like_loopback_are_refused(host: str) -> None:
     guard = Guard()
     refusal = guard.check(b"POST", b"/mcp", "1.1", [(b"host", host.encode())])

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from garrison.gateway import aggregate, bridge
 from garrison.gateway.call import Call, HttpRequest, Outcome, Pending
-from garrison.gateway.inbound import Inbound, endpoint_of
+from garrison.gateway.heads import Head, endpoint_of
+from garrison.gateway.inbound import Inbound
 from garrison.gateway.pipeline import Pipeline, check_order
 from garrison.gateway.sessions import SESSION_LIFE_S, Sessions
 from garrison.gateway.stage import Stage, Step
@@ -32,7 +33,7 @@ class _Sink:
 
 def call_for(body: bytes = b"", **headers: str) -> Call:
     sent = {"content-type": "application/json", **{name.replace("_", "-"): value for name, value in headers.items()}}
-    return Call("call1", HttpRequest("POST", "/mcp", sent, body), _Sink(), 0)  # type: ignore[arg-type]
+    return Call("call1", HttpRequest(Head("POST", "/mcp", sent), body), _Sink(), 0)  # type: ignore[arg-type]
 
 
 # names

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from msgspec import Raw
 
+from garrison.gateway.heads import Head
 from garrison.kernel.errors import GarrisonError
 from garrison.protocol.messages import Params, RpcError
 from garrison.protocol.versions import LATEST_LEGACY, Era
@@ -23,14 +24,11 @@ TargetKind = Literal["tool", "prompt", "resource", "server"]
 
 @dataclass(slots=True)
 class HttpRequest:
-    """One HTTP request to an MCP endpoint. Header names are lower case; a repeated one is in `repeated`."""
+    """One HTTP request to an MCP endpoint. `client` is the address that it came from."""
 
-    verb: str
-    path: str
-    headers: Mapping[str, str]
-    body: bytes
+    head: Head
+    body: bytes | bytearray
     client: str = ""
-    repeated: tuple[str, ...] = ()
 
 
 class Sink(Protocol):

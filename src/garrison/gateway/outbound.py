@@ -22,7 +22,7 @@ def answer(call: Call, outcome: Outcome) -> None:
         call.sink.end_stream()
         return
     if outcome.failure is None and outcome.error is None and call.rpc_id is None:
-        call.sink.respond(202 if call.request.verb == "POST" else 200, b"", {})
+        call.sink.respond(202 if call.request.head.verb == "POST" else 200, b"", {})
         return
     call.sink.respond(status(call, outcome), frame(call, outcome), headers(call, outcome))
 

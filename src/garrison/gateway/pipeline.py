@@ -39,7 +39,7 @@ class Pipeline:
         """Raises `Defect` when the stages are not in THE order or one needs what none above it gives."""
         check_order(stages)
         self._enter = tuple(stage.enter for stage in stages)
-        self._leave = tuple(stage.leave for stage in stages)
+        self._leave = tuple(_way_up(stages[:entered]) for entered in range(len(stages) + 1))
         self._answer = answer
         self._parked: set[asyncio.Task[None]] = set()
 
@@ -91,15 +91,20 @@ class Pipeline:
         if call.finished:
             return
         call.finished = True
-        for index in range(call.depth - 1, -1, -1):
+        for leave in self._leave[call.depth]:
             try:
-                outcome = self._leave[index](call, outcome)
+                outcome = leave(call, outcome)
             except GarrisonError as error:
                 outcome = Outcome(failure=error)
             except Exception:  # boundary: as above, on the way up
                 log.exception("a stage failed on the way up", extra={"call": call.id, "method": call.method})
                 outcome = Outcome(failure=_defect(call))
         self._answer(call, outcome)
+
+
+def _way_up(entered: Sequence[Stage]) -> tuple[Callable[[Call, Outcome], Outcome], ...]:
+    """What an outcome passes, innermost first; stages that only look at requests are left out."""
+    return tuple(stage.leave for stage in reversed(entered) if type(stage).leave is not Stage.leave)
 
 
 def check_order(stages: Sequence[Stage]) -> None:

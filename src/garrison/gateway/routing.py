@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from garrison.gateway.inbound import SESSION_END, STREAM_OPEN
+from garrison.gateway.heads import SESSION_END, STREAM_OPEN
 from garrison.protocol import methods
 from garrison.protocol.versions import Era
 

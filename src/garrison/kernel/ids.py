@@ -20,6 +20,20 @@ class RandomIds:
         return secrets.token_hex(12)
 
 
+class SequenceIds:
+    """48 random bits once, then a count: unique across processes, and a tenth of the cost of fresh randomness.
+
+    Whoever sees one can guess the next, so these are for records, never for secrets.
+    """
+
+    def __init__(self) -> None:
+        self._prefix = secrets.token_hex(6)
+        self._count = count(1)
+
+    def new(self) -> str:
+        return f"{self._prefix}{next(self._count):08x}"
+
+
 class CountedIds:
     """`id1`, `id2`, …; for tests."""
 

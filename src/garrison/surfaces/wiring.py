@@ -24,7 +24,7 @@ from garrison.identity.secrets import SecretsFile
 from garrison.kernel.clock import SystemClock
 from garrison.kernel.errors import GarrisonError, Invalid
 from garrison.kernel.home import Home, write_private
-from garrison.kernel.ids import RandomIds
+from garrison.kernel.ids import RandomIds, SequenceIds
 from garrison.protection.entries import Entry
 from garrison.protection.ledger import Ledger, LedgerSettings
 from garrison.protocol.connection import Connection
@@ -90,7 +90,7 @@ def build(home: Home, settings: Settings, snapshot: Snapshot, fleet_id: str) -> 
         metrics=metrics,
         sessions=Sessions(_session_key(home), clock, ids),
         clock=clock,
-        ids=ids,
+        ids=SequenceIds(),
         identity=IDENTITY,
         limits=_limits(settings),
     )

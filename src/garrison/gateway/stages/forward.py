@@ -10,7 +10,7 @@ from msgspec import UNSET, Raw
 
 from garrison.gateway import bridge, outbound
 from garrison.gateway.call import PENDING, Call, Outcome
-from garrison.gateway.inbound import accepts
+from garrison.gateway.heads import reading_of
 from garrison.gateway.inflight import InFlight
 from garrison.gateway.stage import Stage, Step
 from garrison.kernel.errors import GarrisonError, TimedOut
@@ -82,7 +82,7 @@ class _Exchange:
             params = {**params_of(message), _TOKEN: self._token}
             self._postpone()
         if not call.streaming:
-            if not accepts(call.request.headers, "text/event-stream"):
+            if not reading_of(call.request.head).accepts_stream:
                 return
             call.streaming = True
             call.sink.open_stream(outbound.STREAM)

@@ -19,6 +19,7 @@ from garrison.protocol.messages import Message, Params, RpcError, decode_any, me
 PAGES_MAX = 100
 ITEMS_MAX = 10_000
 LIST_TIMEOUT_S = 30.0
+LISTEN_AGAIN_S = 1.0
 
 log = logging.getLogger("garrison.gateway")
 
@@ -144,26 +145,40 @@ class Upstream:
         }
         if connection.info.era == "modern" and wanted:
             params: Params = {"notifications": raw(wanted), "_meta": connection.own_meta()}
-            connection.request(connection.reserve(), methods.LISTEN, params, _Listening(self._heard))
+            ended = lambda: self._listen_again(connection)  # noqa: E731
+            connection.request(connection.reserve(), methods.LISTEN, params, _Listening(self._heard, ended))
+
+    def _listen_again(self, connection: Connection) -> None:
+        """A subscription ended; as long as the connection lives, changes are wanted, and some may have been missed."""
+        if connection is self.connection and connection.closed is None:
+            asyncio.get_running_loop().call_later(LISTEN_AGAIN_S, self._resubscribe, connection)
+
+    def _resubscribe(self, connection: Connection) -> None:
+        if connection is self.connection and connection.closed is None:
+            self._subscribe(connection)
+            self.refresh(methods.LIST_MEMBER)
 
 
 class _Listening:
     """The reply of a subscription: messages for as long as it lives; its end is the connection's matter."""
 
-    def __init__(self, heard: Callable[[Message], None]) -> None:
+    def __init__(self, heard: Callable[[Message], None], ended: Callable[[], None]) -> None:
         self._heard = heard
+        self._ended = ended
 
     def message(self, message: Message) -> None:
         self._heard(message)
 
     def result(self, result: Raw) -> None:
         """The server ended the subscription in order."""
+        self._ended()
 
     def error(self, error: RpcError) -> None:
         log.info("a server refused to announce changes", extra={"why": error.message[:200]})
 
     def failed(self, error: GarrisonError) -> None:
-        """The connection went; a new one subscribes again."""
+        """The stream broke."""
+        self._ended()
 
 
 async def fetch(connection: Connection, method: str) -> list[object]:

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from garrison.gateway.inbound import presented_key
+from garrison.gateway.heads import presented_key
 from garrison.identity.principals import Principal
 from garrison.kernel.clock import SystemClock
 from garrison.kernel.errors import Denied, GarrisonError, NotFound, Unauthenticated

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import http
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from garrison.gateway.call import HttpRequest
+from garrison.gateway.heads import Head
 from garrison.protocol.events import write_event
 
 WRITE_BUFFER_MAX = 16 * 1024 * 1024
@@ -34,20 +35,19 @@ class Exchange:
         *,
         handler: Callable[[HttpRequest, Exchange], None],
         transport: asyncio.Transport,
-        head: tuple[str, str, Sequence[tuple[bytes, bytes]]],
+        head: Head,
         client: str,
-        keep_alive: bool,
         on_response: Callable[[], None],
     ) -> None:
-        self.body = bytearray()
+        self.head = head
+        self.body: bytes | bytearray = b""
         self.current = False
         self.whole = False
-        self.keep_alive = keep_alive
+        self.keep_alive = head.keep_alive
         self.disconnected = False
         self.response_complete = False
         self._handler = handler
         self._transport = transport
-        self._head = head
         self._client = client
         self._on_response = on_response
         self._on_disconnect: Callable[[], None] | None = None
@@ -55,16 +55,7 @@ class Exchange:
 
     def run(self) -> None:
         """The request is whole and it is its turn."""
-        verb, path, raw_headers = self._head
-        headers: dict[str, str] = {}
-        repeated = []
-        for name, value in raw_headers:
-            key = name.decode("latin-1")
-            if key in headers:
-                repeated.append(key)
-            headers[key] = value.decode("latin-1")
-        request = HttpRequest(verb, path, headers, bytes(self.body), self._client, tuple(repeated))
-        self._handler(request, self)
+        self._handler(HttpRequest(self.head, self.body, self._client), self)
 
     def disconnect(self) -> None:
         self.disconnected = True
@@ -77,8 +68,8 @@ class Exchange:
     def respond(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         if self.disconnected:
             return
-        lines = [_STATUS[status], *_lines(headers), f"content-length: {len(body)}\r\n".encode()]
-        self._write(b"".join([*lines, self._connection_line(), b"\r\n", body]))
+        lines = [_STATUS[status], *_lines(headers), b"content-length: %d\r\n" % len(body), self._connection_line()]
+        self._write(b"".join([*lines, b"\r\n", body]))
         self._complete()
 
     def open_stream(self, headers: Mapping[str, str]) -> None:
@@ -112,7 +103,7 @@ class Exchange:
     def _chunk(self, data: bytes) -> None:
         if self.disconnected or self.response_complete:
             return
-        self._write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+        self._write(b"%x\r\n%b\r\n" % (len(data), data))
         if self._transport.get_write_buffer_size() > WRITE_BUFFER_MAX:
             self._transport.abort()
 

@@ -7,14 +7,16 @@ pipelining, shutdown. The strict guard stands in front of both.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from garrison.gateway.call import HttpRequest
+from garrison.gateway.heads import Head
 from garrison.surfaces.edge.exchange import Exchange
 from garrison.surfaces.edge.guard import Guard, Refusal
+from garrison.surfaces.edge.known_heads import KnownHeads
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
@@ -31,16 +33,21 @@ def is_mcp_path(path: bytes) -> bool:
 
 
 class EdgeProtocol(HttpToolsProtocol):
-    """One client connection. `handler` and `guard` are set on a subclass by `protocol_class`."""
+    """One client connection. `handler`, `guard` and `heads` are set on a subclass by `protocol_class`."""
 
     handler: Handler
     guard: Guard
+    heads: KnownHeads
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._deadline: asyncio.TimerHandle | None = None
         self._body_size = 0
         self._refused = False
+        self._between = True
+        """No byte of a further request has come."""
+        self._whole = b""
+        """The bytes that began the request being read, to remember its head by."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -54,8 +61,25 @@ class EdgeProtocol(HttpToolsProtocol):
             exchange.disconnect()
 
     def data_received(self, data: bytes) -> None:
-        if not self._refused:
-            super().data_received(data)
+        if self._refused:
+            return
+        if self._between and (self.cycle is None or self.cycle.response_complete):
+            known = self.heads.find(data)
+            if known is not None:
+                self._take(*known)
+                return
+            self._whole = data
+        self._between = False
+        super().data_received(data)
+
+    def _take(self, head: Head, body: bytes) -> None:
+        """A request like one before: the parser need not see it."""
+        self._unset_keepalive_if_required()
+        self._expect(None)
+        exchange = self._new_exchange(head)
+        exchange.body = body
+        exchange.current = exchange.whole = True
+        exchange.run()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -82,20 +106,26 @@ class EdgeProtocol(HttpToolsProtocol):
             self._refuse(Refusal(413, f"the body is larger than {self.guard.body_bytes_max} bytes"))
             return
         exchange = self._exchange()
-        if exchange is not None:
+        if exchange is None:
+            super().on_body(body)
+        elif exchange.body:
             exchange.body += body
         else:
-            super().on_body(body)
+            exchange.body = bytearray(body)
 
     def on_message_complete(self) -> None:
         self._expect(None)
         if self._refused:
             return
+        self._between = True
         exchange = self._exchange()
         if exchange is None:
             super().on_message_complete()
             return
         exchange.whole = True
+        whole, self._whole = self._whole, b""
+        if whole:
+            self.heads.keep(whole, exchange.head)
         if exchange.current:
             exchange.run()
 
@@ -106,15 +136,8 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def _begin_exchange(self, path: bytes) -> None:
         before = self.cycle
-        exchange = Exchange(
-            handler=type(self).handler,
-            transport=self.transport,
-            head=(self.parser.get_method().decode("ascii"), path.decode("latin-1"), self.headers),
-            client=self.client[0] if self.client else "",
-            keep_alive=self.parser.should_keep_alive(),
-            on_response=self.on_response_complete,
-        )
-        self.cycle = exchange  # type: ignore[assignment]
+        verb = self.parser.get_method().decode("ascii")
+        exchange = self._new_exchange(read_head(verb, path, self.headers, self.parser.should_keep_alive()))
         if self.expect_100_continue:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if before is None or before.response_complete:
@@ -122,6 +145,17 @@ class EdgeProtocol(HttpToolsProtocol):
         else:  # pipelined: its turn comes when the one before is answered
             self.flow.pause_reading()
             self.pipeline.appendleft((exchange, self.app))  # type: ignore[arg-type]
+
+    def _new_exchange(self, head: Head) -> Exchange:
+        exchange = Exchange(
+            handler=type(self).handler,
+            transport=self.transport,
+            head=head,
+            client=self.client[0] if self.client else "",
+            on_response=self.on_response_complete,
+        )
+        self.cycle = exchange  # type: ignore[assignment]
+        return exchange
 
     def _start_asgi_task(self, cycle: Any, app: ASGI3Application) -> None:
         if not isinstance(cycle, Exchange):
@@ -157,7 +191,20 @@ class EdgeProtocol(HttpToolsProtocol):
 
 def protocol_class(handler: Handler, guard: Guard) -> type[EdgeProtocol]:
     """The class that uvicorn makes one instance of for each connection."""
-    return type("BoundEdgeProtocol", (EdgeProtocol,), {"handler": staticmethod(handler), "guard": guard})
+    bound = {"handler": staticmethod(handler), "guard": guard, "heads": KnownHeads(guard.body_bytes_max)}
+    return type("BoundEdgeProtocol", (EdgeProtocol,), bound)
+
+
+def read_head(verb: str, path: bytes, headers: Sequence[tuple[bytes, bytes]], keep_alive: bool) -> Head:
+    """A head as the gateway wants it; of a repeated header the last copy counts."""
+    found: dict[str, str] = {}
+    repeated = []
+    for name, value in headers:
+        key = name.decode("latin-1")
+        if key in found:
+            repeated.append(key)
+        found[key] = value.decode("latin-1")
+    return Head(verb, path.decode("latin-1"), found, tuple(repeated), keep_alive)
 
 
 def refusal_response(refusal: Refusal) -> bytes:
