@@ -39,14 +39,16 @@ class Shell:
     def home(self) -> Path:
         return self.folder / ".garrison"
 
-    def __call__(self, *words: str, timeout_s: float = 120.0, code: int | None = None, **variables: str) -> Said:
+    def __call__(
+        self, *words: str, timeout_s: float = 120.0, code: int | None = None, stdin: str = "", **variables: str
+    ) -> Said:
         """Run `garrison WORDS`; `code`: the exit code that is expected."""
         done = subprocess.run(
             [*GARRISON, *words],
             cwd=self.folder,
             env=environment(**variables),
             capture_output=True,
-            stdin=subprocess.DEVNULL,
+            input=stdin,
             text=True,
             timeout=timeout_s,
         )

@@ -156,7 +156,7 @@ def test_the_readme_shows_commands() -> None:
 @pytest.mark.parametrize("line", readme_commands())
 def test_each_command_of_the_readme_is_understood(line: str) -> None:
     """Parsed by the real command line; nothing is run."""
-    words = shlex.split(line.partition(" > ")[0])[1:]
+    words = shlex.split(re.split(r" [<>] ", line)[0])[1:]
     command, rest = load_command(words[0]), words[1:]
     if hasattr(command, "commands"):
         command, rest = command.commands[rest[0]], rest[1:]

@@ -154,6 +154,50 @@ def test_the_fleet_comes_back_by_itself_whatever_is_killed(garrison: Shell, vict
     assert strays.find(fleet_id(Home(garrison.home))) == []
 
 
+SLEEPER = {"command": sys.executable, "args": ["-c", "import time; time.sleep(1000)"]}
+"""Starts, and never shakes hands."""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_start_leaves_nothing_half_started(garrison: Shell, number: signal.Signals) -> None:
+    (garrison.folder / ".mcp.json").write_text(json.dumps({"mcpServers": {"sleeper": SLEEPER}}))
+    process = subprocess.Popen(
+        [*GARRISON, "up", *ANYWHERE], cwd=garrison.folder, env=environment(), stderr=subprocess.PIPE, text=True
+    )
+    try:
+        until(lambda: strays.find(fleet_id(Home(garrison.home)), "sleeper"), "the server is starting")
+        process.send_signal(number)
+        _, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode not in (0, 4)
+    assert "stopping what was started" in err
+    assert strays.find(fleet_id(Home(garrison.home))) == []
+    garrison("status", code=3)
+
+
+def test_a_fleet_can_be_ended_while_it_is_starting(garrison: Shell) -> None:
+    (garrison.folder / ".mcp.json").write_text(json.dumps({"mcpServers": {"sleeper": SLEEPER}}))
+    process = subprocess.Popen(
+        [*GARRISON, "up", *ANYWHERE], cwd=garrison.folder, env=environment(), stderr=subprocess.PIPE, text=True
+    )
+    try:
+        until(lambda: strays.find(fleet_id(Home(garrison.home)), "sleeper"), "the server is starting")
+        garrison("down", "--now", code=0)
+        process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 6
+
+
+def test_it_listens_on_ipv6_as_well(garrison: Shell) -> None:
+    said = garrison("up", "--listen", "[::1]:0", "--verify", "--output", "json", code=0)
+    assert said.json["url"].startswith("http://[::1]:")
+    garrison("call", "time__get_current_time", code=0)
+
+
 def test_a_taken_port_leaves_nothing_behind(garrison: Shell, tmp_path: Path) -> None:
     url = garrison("up", *ANYWHERE, "--output", "json", code=0).json["url"]
     other = tmp_path / "other"

@@ -170,6 +170,21 @@ def test_keys_live_through_their_whole_life_on_the_record(garrison: Shell) -> No
     assert garrison("audit", "verify", code=0).out == "the ledger holds: 3 entries\n"
 
 
+def test_secrets_are_stored_unseen_and_on_the_record(garrison: Shell) -> None:
+    garrison("secrets", "set", "token", code=0, stdin="opensesame-7\n")
+    assert garrison("secrets", "list", "--output", "json", code=0).json == [{"name": "token"}]
+    assert garrison("secrets", "set", "bad name", code=2, stdin="x").out == ""
+    assert "--yes" in garrison("secrets", "remove", "token", code=2).err
+    garrison("secrets", "remove", "token", "--yes", code=0)
+    garrison("secrets", "remove", "token", "--yes", code=3)
+    recorded = garrison("audit", "tail", "--output", "json", code=0).json
+    assert [(entry["action"], entry["target"]) for entry in recorded] == [
+        ("secrets.set", "token"),
+        ("secrets.remove", "token"),
+    ]
+    assert all(b"opensesame" not in path.read_bytes() for path in garrison.home.rglob("*") if path.is_file())
+
+
 def test_a_ledger_that_does_not_hold_is_an_exit_code(garrison: Shell) -> None:
     garrison("keys", "create", "ci", code=0)
     head = next(garrison.home.glob("ledger*.head"), garrison.home / "ledger.head")

@@ -18,7 +18,7 @@ from garrison.kernel.home import Home
 from garrison.surfaces import revisions, settings
 from garrison.surfaces.cli.node_client import NodeClient, client_of
 from garrison.surfaces.cli.output import tell
-from garrison.surfaces.cli.progress import wait_until_settled
+from garrison.surfaces.cli.progress import telling, wait_until_settled
 from garrison.surfaces.configuration import Configuration, Wanted, configure, keep_last_good
 from garrison.surfaces.desired import Desired, read_desired, write_desired
 from garrison.surfaces.halt import halt
@@ -115,7 +115,7 @@ def bring_in_step(home: Home, wanted: Wanted, *, rollback: bool) -> Outcome:
     else:
         _apply(home, client, running, new)
     _restart_for_new_secrets(client, new, renewed)
-    status = wait_until_settled(client, tell)
+    status = wait_until_settled(home, client, tell)
     keep_revision(home, new, revision)
     return Outcome(status, fresh.left_out)
 
@@ -148,7 +148,7 @@ def _stored(file: SecretsFile, name: str) -> str | None:
 def _apply(home: Home, client: NodeClient, running: Desired, new: Desired) -> None:
     write_desired(home, new)
     try:
-        actions = client.apply()
+        actions = telling(client, client.apply, tell)
     except GarrisonError:
         write_desired(home, running)
         raise
@@ -169,7 +169,7 @@ def _restart_for_new_secrets(client: NodeClient, new: Desired, renewed: set[str]
 def _settled_or_stopped(home: Home) -> dict[str, Any]:
     """Interrupted or lost while it settles: what we started we stop."""
     try:
-        return wait_until_settled(client_of(home), tell)
+        return wait_until_settled(home, client_of(home), tell)
     except BaseException:
         tell("stopping what was started")
         halt(home, drain_s=0)

@@ -34,7 +34,7 @@ def run_here(home: Home, wanted: Wanted, form: Form, *, rollback: bool) -> None:
 def _report(home: Home, configuration: Configuration, form: Form) -> None:
     try:
         if wait_for_node(home, START_S_MAX) is not None:
-            status = wait_until_settled(client_of(home), tell)
+            status = wait_until_settled(home, client_of(home), tell)
             show_report(report_of(home, status, configuration.left_out), form)
     except GarrisonError as error:
         tell_error(error)

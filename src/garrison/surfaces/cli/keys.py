@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -16,8 +15,7 @@ from garrison.identity.keys import ADMIN, KeyStore
 from garrison.kernel.clock import SystemClock, rfc3339
 from garrison.kernel.errors import Invalid
 from garrison.kernel.home import Home, write_private
-from garrison.protection.entries import Entry
-from garrison.protection.ledger import record_once
+from garrison.surfaces.cli.on_the_record import record_change
 from garrison.surfaces.cli.options import EnvOption, HomeOption, OutputOption, YesOption, confirm, home_of
 from garrison.surfaces.cli.output import Form, say, show, tell
 
@@ -138,10 +136,7 @@ def _store(home: Home) -> Iterator[KeyStore]:
 
 
 def _record(home: Home, change: str, record: KeyRecord, detail: dict[str, Any]) -> None:
-    """On the record with the machine's user as the one who did it."""
-    now_ns = SystemClock().wall_ns()
-    who = f"local:{getpass.getuser()}"
-    record_once(home.ledger, Entry(now_ns, "change", principal=who, action=change, target=record.name, detail=detail))
+    record_change(home, change, record.name, detail)
 
 
 def _hand_out(record: KeyRecord, secret: str, to: Path | None, output: Form) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from importlib import import_module
@@ -26,6 +27,7 @@ COMMANDS: Final = {
     "import": ("importing", "Turn clients' configuration files into a garrison.yaml."),
     "server": ("servers", "List and restart servers."),
     "keys": ("keys", "Create, list, rotate and revoke API keys."),
+    "secrets": ("secrets", "Store, list and remove secrets that the configuration refers to."),
     "audit": ("audit", "Read and verify the ledger."),
     "settings": ("settings", "Show settings and where they come from."),
     "serve": ("serve", "Run one built-in server by itself."),
@@ -89,8 +91,14 @@ def root(
     """
 
 
+def _end(number: int, frame: object) -> None:
+    """SIGTERM unwinds like an exception, so that what is half done is undone."""
+    sys.exit(128 + number)
+
+
 def run() -> None:
     """The program. Errors end here: a sentence and a hint on stderr, and an exit code."""
+    signal.signal(signal.SIGTERM, _end)
     try:
         app()
     except GarrisonError as error:
