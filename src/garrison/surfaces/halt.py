@@ -6,7 +6,7 @@ import os
 import signal
 from dataclasses import dataclass
 
-from garrison.kernel.errors import GarrisonError
+from garrison.kernel.errors import Denied, GarrisonError
 from garrison.kernel.home import Home
 from garrison.runtimes import strays
 from garrison.surfaces.desired import read_desired
@@ -63,6 +63,9 @@ def _signal(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
     except ProcessLookupError:
         return  # it ended meanwhile, which is what we want
+    except PermissionError as error:
+        message = f"process {pid} of the fleet belongs to another user"
+        raise Denied("fleet.not_yours", message, "end it as the user who started it") from error
 
 
 def _drain_s(home: Home) -> float:
