@@ -11,7 +11,9 @@ from msgspec import UNSET, Raw
 
 from garrison.protocol.messages import (
     RpcError,
+    decode_error,
     decode_message,
+    encode,
     error_frame,
     is_error_response,
     members,
@@ -115,3 +117,14 @@ def test_an_error_of_somebody_else_is_no_json_rpc_error(body: bytes) -> None:
 def test_raw_parts_are_slices_that_outlive_their_message() -> None:
     found = members(Raw(b'{"a":[1,2]}'))["a"]
     assert bytes(found) == b"[1,2]"
+
+
+@pytest.mark.parametrize("data", [b'{"uri":"test://x"}', b'"words"', b"[1]", b"0", b"null"])
+def test_what_an_error_says_beyond_its_message_stays_as_it_came(data: bytes) -> None:
+    error = decode_error(b'{"code":-32602,"message":"no","data":%s}' % data)
+    assert bytes(error.data) == data  # type: ignore[arg-type]
+    assert is_error_response(b'{"jsonrpc":"2.0","id":1,"error":%s}' % encode(error))
+
+
+def test_an_error_without_data_stays_without() -> None:
+    assert encode(decode_error(b'{"code":-32602,"message":"no"}')) == b'{"code":-32602,"message":"no"}'

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec import UNSET
+
 from garrison.kernel.errors import GarrisonError, Invalid, Kind, Limited
 from garrison.protocol import codes
 from garrison.protocol.messages import RpcError, raw
@@ -58,7 +60,7 @@ def header_mismatch(header: str) -> ProtocolError:
 def rpc_error(error: GarrisonError) -> RpcError:
     """The JSON-RPC error object: message and hint for people, the dotted code in `data` for programs."""
     if isinstance(error, ProtocolError):
-        return RpcError(error.rpc, error.message, None if error.data is None else raw(error.data))
+        return RpcError(error.rpc, error.message, UNSET if error.data is None else raw(error.data))
     message = f"{error.message} ({error.hint})" if error.hint else error.message
     data = {"code": error.code, "kind": error.kind.value, "hint": error.hint}
     if isinstance(error, Limited):

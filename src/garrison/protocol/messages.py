@@ -31,11 +31,11 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class RpcError(msgspec.Struct, omit_defaults=True):
-    """A JSON-RPC error object. `data` stays raw."""
+    """A JSON-RPC error object. `data` stays raw; msgspec would read `Raw | None` as null alone."""
 
     code: int
     message: str
-    data: Raw | None = None
+    data: Raw | UnsetType = UNSET
 
 
 decode_message = msgspec.json.Decoder(Message).decode
