@@ -14,6 +14,7 @@ from garrison.protocol.messages import Params, RpcError
 from garrison.protocol.versions import LATEST_LEGACY, Era
 
 if TYPE_CHECKING:
+    from garrison.gateway.breakers import Permit
     from garrison.gateway.sessions import Session
     from garrison.gateway.upstreams.definition import Definition
     from garrison.gateway.upstreams.upstream import Upstream
@@ -105,6 +106,7 @@ class Call:
         "on_cancel",
         "params",
         "passed",
+        "permit",
         "presented_key",
         "principal",
         "problem",
@@ -155,6 +157,8 @@ class Call:
         self.finished = False
         self.passed = False
         """Whether it came through all stages, so that what happens now is an outcome and no refusal."""
+        self.permit: Permit | None = None
+        """The breaker let it through and wants to hear what became of it."""
         self.limited = False
         """Whether it counts among the calls in flight."""
         self.streaming = False

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from garrison.gateway import outbound
 from garrison.gateway.answers import Answers
+from garrison.gateway.breakers import BreakerPolicy
 from garrison.gateway.call import Call, HttpRequest, Sink
 from garrison.gateway.inbound import Inbound
 from garrison.gateway.inflight import InFlight
@@ -16,6 +17,7 @@ from garrison.gateway.stages.admit import Admit
 from garrison.gateway.stages.audit import Audit, Intent
 from garrison.gateway.stages.authenticate import Authenticate
 from garrison.gateway.stages.authorise import Authorise
+from garrison.gateway.stages.breaker import CircuitBreaker
 from garrison.gateway.stages.forward import Forward
 from garrison.gateway.stages.limit import Limit, Limits
 from garrison.gateway.stages.observe import Observe
@@ -48,6 +50,7 @@ class Parts:
     identity: dict[str, str]
     """Our `serverInfo` and `clientInfo`."""
     limits: Limits = field(default_factory=Limits)
+    breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
 
 
 class Gateway:
@@ -56,6 +59,7 @@ class Gateway:
     def __init__(self, parts: Parts) -> None:
         self.streams = Streams()
         self.in_flight = InFlight()
+        self.breaker = CircuitBreaker(parts.breaker, parts.directory, parts.metrics, parts.clock.monotonic_s)
         self._ids = parts.ids
         self._inbound = Inbound(parts.sessions)
         self._pipeline = self._build(parts)
@@ -83,6 +87,7 @@ class Gateway:
             Wake(directory),
             Validate(),
             Screen(authoriser),
+            self.breaker,
             Intent(parts.ledger, parts.clock, durable=durable),
             Forward(self.in_flight, dict(parts.identity)),
         )

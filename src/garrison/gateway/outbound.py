@@ -39,6 +39,8 @@ def status(call: Call, outcome: Outcome) -> int:
     failure = outcome.failure
     if isinstance(failure, refusals.ProtocolError):
         return failure.status if call.era == "modern" or failure.rpc != METHOD_NOT_FOUND else 200
+    if isinstance(failure, refusals.Busy):
+        return 503
     if failure is not None and failure.kind in refusals.HTTP_STATUS:
         return refusals.HTTP_STATUS[failure.kind]
     if call.era == "legacy" or (failure is None and outcome.error is None):
@@ -69,6 +71,6 @@ def _refusal_headers(failure: GarrisonError) -> dict[str, str]:
         return {
             "www-authenticate": f'Bearer realm="garrison", error="invalid_token", error_description="{failure.code}"'
         }
-    if isinstance(failure, Limited):
+    if isinstance(failure, (Limited, refusals.Busy)):
         return {"retry-after": str(max(1, math.ceil(failure.retry_after_s)))}
     return {}

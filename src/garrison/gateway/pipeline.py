@@ -25,6 +25,7 @@ ORDER = (
     "wake",  # only who may call a lazy server can start it
     "validate",
     "screen",
+    "breaker",  # a server that does not answer is not asked
     "intent",  # the record of what is about to be done, before it is done
     "forward",
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from garrison.kernel.errors import GarrisonError, Invalid, Kind, Limited
+from garrison.kernel.errors import GarrisonError, Invalid, Kind, Limited, Unavailable
 from garrison.protocol import codes
 from garrison.protocol.messages import RpcError, raw
 from garrison.protocol.versions import LEGACY_VERSIONS, MODERN_VERSIONS
@@ -42,6 +42,14 @@ class ProtocolError(Invalid):
         self.allow = allow
 
 
+class Busy(Unavailable):
+    """Not now: HTTP 503. Nothing was done; `retry_after_s` is when to try again."""
+
+    def __init__(self, code: str, message: str, hint: str = "", retry_after_s: float = 1.0) -> None:
+        super().__init__(code, message, hint)
+        self.retry_after_s = retry_after_s
+
+
 def unsupported_version(requested: str) -> ProtocolError:
     data = {"supported": [*MODERN_VERSIONS, *LEGACY_VERSIONS], "requested": requested[:40]}
     message = "Unsupported protocol version"
@@ -63,6 +71,6 @@ def rpc_error(error: GarrisonError) -> RpcError:
         return RpcError(error.rpc, error.message, UNSET if error.data is None else raw(error.data))
     message = f"{error.message} ({error.hint})" if error.hint else error.message
     data = {"code": error.code, "kind": error.kind.value, "hint": error.hint}
-    if isinstance(error, Limited):
+    if isinstance(error, (Limited, Busy)):
         data["retryAfterSeconds"] = f"{error.retry_after_s:g}"
     return RpcError(RPC_CODE[error.kind], message[:MESSAGE_CHARS_MAX], raw(data))

@@ -140,7 +140,8 @@ class Node:
         if spec is None:
             raise row_not_found(name)
         observed = self.fleet.supervisor.observed().get(name)
-        return server_row(spec, observed, self.fleet.directory.upstreams.get(name))
+        upstream, breaker = self.fleet.directory.upstreams.get(name), self.fleet.gateway.breaker.state(name)
+        return server_row(spec, observed, upstream, breaker)
 
     async def apply(self, principal: str) -> list[dict[str, str]]:
         """Take over what `desired.json` says now. Settings need a restart; servers and roles do not."""

@@ -83,6 +83,27 @@ class LimitSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 1_000
 
 
+class BreakerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    failed_share: Annotated[
+        float,
+        Meta(
+            gt=0,
+            description="Share of a server's calls within 10 s, once there are 20, that may fail before it is left "
+            "alone; over 1: never. Only lost, late and impossible answers count, never a server's own errors.",
+        ),
+    ] = 0.5
+    failed_in_a_row: Annotated[
+        int, Meta(ge=0, description="Failures in a row after which a server is left alone; 0: never.")
+    ] = 5
+    open_first_s: Annotated[
+        float,
+        Meta(gt=0, description="Seconds for which it is left alone at first; doubled each time it fails its trial."),
+    ] = 30.0
+    open_max_s: Annotated[
+        float, Meta(gt=0, description="Seconds for which it is left alone at most, so that a recovery is noticed.")
+    ] = 300.0
+
+
 class LedgerGroup(msgspec.Struct, frozen=True, kw_only=True):
     durability: Annotated[
         Literal["batched", "strict"],
@@ -128,6 +149,7 @@ class SupervisorSettings(msgspec.Struct, frozen=True, kw_only=True):
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     edge: EdgeSettings = EdgeSettings()
     limits: LimitSettings = LimitSettings()
+    breaker: BreakerSettings = BreakerSettings()
     ledger: LedgerGroup = LedgerGroup()
     logs: LogSettings = LogSettings()
     supervisor: SupervisorSettings = SupervisorSettings()

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from garrison.catalog.spec import ServerSpec
+from garrison.gateway.breakers import State
 from garrison.gateway.upstreams.upstream import Upstream
 from garrison.runtimes.instance import Observed
 
 
-def server_row(spec: ServerSpec, observed: Observed | None, upstream: Upstream | None) -> dict[str, Any]:
+def server_row(
+    spec: ServerSpec, observed: Observed | None, upstream: Upstream | None, breaker: State = "closed"
+) -> dict[str, Any]:
     """`tools` is None until they were listed; `error` is one sentence, empty while all is well."""
     if observed is None or not spec.enabled:
         state = "stopped"
@@ -26,6 +29,7 @@ def server_row(spec: ServerSpec, observed: Observed | None, upstream: Upstream |
         "startup_s": round(observed.startup_s, 3),
         "started_at": observed.started_at,
         "restarts": observed.restarts,
+        "breaker": breaker,
         "pid": observed.pid,
         "log_tail": list(observed.log_tail),
     }
@@ -45,5 +49,6 @@ def _row(spec: ServerSpec) -> dict[str, Any]:
         "startup_s": 0.0,
         "started_at": "",
         "restarts": 0,
+        "breaker": "closed",
         "pid": 0,
     }

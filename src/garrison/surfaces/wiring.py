@@ -14,6 +14,7 @@ from garrison import __version__
 from garrison.catalog.references import resolve_spec
 from garrison.catalog.snapshot import Snapshot
 from garrison.catalog.spec import ServerSpec
+from garrison.gateway.breakers import BreakerPolicy
 from garrison.gateway.gateway import Gateway, Parts
 from garrison.gateway.sessions import Sessions
 from garrison.gateway.stages.limit import Limits
@@ -93,6 +94,7 @@ def build(home: Home, settings: Settings, snapshot: Snapshot, fleet_id: str) -> 
         ids=SequenceIds(),
         identity=IDENTITY,
         limits=_limits(settings),
+        breaker=_breaker(settings),
     )
     reaper = Reaper()
     supervisor = _supervisor(home, settings, directory, ledger, reaper, fleet_id)
@@ -203,6 +205,16 @@ def record_change(ledger: Ledger, principal: str, change: str, server: str, deta
 def _limits(settings: Settings) -> Limits:
     given = settings.limits
     return Limits(given.calls_per_s, given.burst, given.concurrent_calls, given.concurrent_calls_per_server)
+
+
+def _breaker(settings: Settings) -> BreakerPolicy:
+    given = settings.breaker
+    return BreakerPolicy(
+        failed_share=given.failed_share,
+        failed_in_a_row=given.failed_in_a_row,
+        open_first_s=given.open_first_s,
+        open_max_s=given.open_max_s,
+    )
 
 
 def _session_key(home: Home) -> bytes:

@@ -23,6 +23,7 @@ class Directory:
         self._upstreams: dict[str, Upstream] = {}
         self._retired: list[Upstream] = []
         self._listeners: list[Callable[[str, str], None]] = []
+        self._on_connected: list[Callable[[str], None]] = []
         self.demand: Callable[[str], Awaitable[None]] | None = None
 
     @property
@@ -32,6 +33,10 @@ class Directory:
     def on_changed(self, listener: Callable[[str, str], None]) -> None:
         """Call back with (server, notification method) when a list has changed."""
         self._listeners.append(listener)
+
+    def on_connected(self, listener: Callable[[str], None]) -> None:
+        """Call back with a server's name when another instance of it serves."""
+        self._on_connected.append(listener)
 
     def apply(self, snapshot: Snapshot) -> None:
         """Take over a snapshot's servers; an unchanged one keeps its connection and lists."""
@@ -50,6 +55,8 @@ class Directory:
     def connected(self, name: str, connection: Connection) -> None:
         if name in self._upstreams:
             self._upstreams[name].connected(connection)
+            for listener in self._on_connected:
+                listener(name)
 
     def lost(self, name: str, problem: str, hint: str) -> None:
         if name in self._upstreams:

@@ -1,0 +1,93 @@
+"""breaker: a server that does not answer is left alone for a while, and its callers are told at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from garrison.gateway.breakers import Breaker, BreakerPolicy, State, Verdict, Wait
+from garrison.gateway.call import Call, Outcome
+from garrison.gateway.refusals import Busy
+from garrison.gateway.stage import Stage, Step
+from garrison.gateway.upstreams.directory import Directory
+from garrison.telemetry import names
+from garrison.telemetry.metrics import Metrics
+
+AWAY = frozenset(
+    {
+        "server.lost",
+        "server.timeout",
+        "server.unreachable",
+        "server.no_answer",
+        "server.http_error",
+        "server.unavailable",
+    }
+)
+"""Failures that say that a server is away or stuck. Its own errors are answers, and say that it is well."""
+
+_GAUGE = {"closed": 0.0, "half-open": 0.5, "open": 1.0}
+
+
+class CircuitBreaker(Stage):
+    """One breaker for each server. `monotonic_s` is injected."""
+
+    name = "breaker"
+    needs = frozenset({"target", "arguments"})
+
+    def __init__(
+        self, policy: BreakerPolicy, directory: Directory, metrics: Metrics, monotonic_s: Callable[[], float]
+    ) -> None:
+        self._policy = policy
+        self._directory = directory
+        self._now = monotonic_s
+        self._breakers: dict[str, Breaker] = {}
+        about = "Whether a server is called (0), tried out (0.5) or left alone (1)."
+        self._states = metrics.gauge("garrison.breaker.state", about, (names.SERVER,))
+        self._opened = metrics.counter("garrison.breaker.opened", "How often a breaker has opened.", (names.SERVER,))
+        metrics.before_rendering(self._measure)
+        directory.on_connected(self._reconnected)
+
+    def enter(self, call: Call) -> Step:
+        upstream = call.upstream
+        if upstream is None or call.answer is not None or upstream.connection is None:
+            return None  # that a server has no connection is known, and why; its callers are told that
+        breaker = self._breakers.get(upstream.name) or self._new(upstream.name)
+        answer = breaker.ask(self._now())
+        if isinstance(answer, Wait):
+            message = f"server {upstream.name} has not answered lately and is left alone for {answer.after_s:.0f} s"
+            raise Busy("breaker.open", message, "see its log; `garrison status` shows it", answer.after_s)
+        call.permit = answer
+        return None
+
+    def leave(self, call: Call, outcome: Outcome) -> Outcome:
+        if call.permit is not None and call.upstream is not None:
+            self._breakers[call.upstream.name].tell(call.permit, _verdict(outcome), self._now())
+            call.permit = None
+        return outcome
+
+    def state(self, server: str) -> State:
+        """For people: where this server's breaker stands."""
+        breaker = self._breakers.get(server)
+        return "closed" if breaker is None else breaker.state
+
+    def _new(self, server: str) -> Breaker:
+        for gone in self._breakers.keys() - self._directory.upstreams.keys() - {server}:
+            if not self._directory.busy(gone):
+                del self._breakers[gone]
+        return self._breakers.setdefault(server, Breaker(self._policy))
+
+    def _reconnected(self, server: str) -> None:
+        breaker = self._breakers.get(server)
+        if breaker is not None:
+            breaker.reconnected()
+
+    def _measure(self) -> None:
+        for server, breaker in self._breakers.items():
+            self._states.cell(server).set(_GAUGE[breaker.state])
+            self._opened.cell(server).value = breaker.opened
+
+
+def _verdict(outcome: Outcome) -> Verdict:
+    failure = outcome.failure
+    if failure is None:
+        return "good"
+    return "failed" if failure.code in AWAY else "unknown"
