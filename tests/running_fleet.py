@@ -99,8 +99,7 @@ async def running_fleet(
         for connection in tuple(state.connections):
             connection.transport.abort()
         await asyncio.sleep(0)
-        await fleet.supervisor.stop_all()
-        await fleet.directory.close()
+        await wiring.stop(fleet)
         await asyncio.to_thread(fleet.ledger.close)
         fleet.keys.close()
 

@@ -15,6 +15,7 @@ from garrison.kernel.errors import GarrisonError, TimedOut
 from garrison.kernel.ids import RandomIds
 from garrison.protocol.connection import Connection
 from garrison.protocol.messages import Message, RpcError
+from garrison.protocol.question import Question
 from garrison.protocol.transports.stdio import StdioTransport
 from garrison.runtimes import strays
 from garrison.runtimes.drivers.process import ProcessDriver, Surroundings
@@ -56,6 +57,9 @@ class Outcomes:
 
     def message(self, message: Message) -> None:
         raise AssertionError("nothing was to be reported")
+
+    def question(self, question: Question) -> None:
+        raise AssertionError("nothing was to be asked")
 
     def result(self, result: Raw) -> None:
         self.results.append(bytes(result))

@@ -17,7 +17,7 @@ from garrison.gateway.pipeline import Pipeline, check_order
 from garrison.gateway.sessions import SESSION_LIFE_S, Sessions
 from garrison.gateway.stage import Stage, Step
 from garrison.kernel.clock import ManualClock
-from garrison.kernel.errors import Defect, Denied, GarrisonError, Unsupported
+from garrison.kernel.errors import Defect, Denied, GarrisonError
 from garrison.kernel.ids import CountedIds
 from garrison.protocol.messages import decode_params, raw
 
@@ -98,10 +98,15 @@ def test_a_result_survives_the_way_to_modern_and_back(content: dict[str, object]
     assert msgspec.json.decode(bridge.result(msgspec.Raw(modern), "tools/list", "legacy", "modern")) == content
 
 
-def test_a_request_for_input_that_a_legacy_client_cannot_carry_is_refused() -> None:
-    content = raw({"resultType": "input_required", "inputRequests": {}, "requestState": "s"})
-    with pytest.raises(Unsupported):
-        bridge.result(content, "tools/call", "legacy", "modern")
+def test_a_request_for_input_is_seen_with_its_questions_and_state() -> None:
+    asked = {"a": {"method": "elicitation/create", "params": {"message": "?"}}}
+    content = raw({"resultType": "input_required", "inputRequests": asked, "requestState": "s"})
+    found = bridge.input_wanted(content)
+    assert found is not None
+    questions, state = found
+    assert {key: method for key, (method, _) in questions.items()} == {"a": "elicitation/create"}
+    assert bytes(state) == b'"s"'
+    assert bridge.input_wanted(raw({"content": []})) is None
 
 
 # sessions
@@ -111,18 +116,23 @@ def sessions(clock: ManualClock | None = None, key: bytes = bytes(32)) -> Sessio
     return Sessions(key, clock or ManualClock(), CountedIds())
 
 
+def seal(one: Sessions, principal: str, endpoint: str = "") -> str:
+    return one.seal(one.begin(principal, endpoint, "2025-11-25", "client", {"sampling": {}, "tasks": {}}))
+
+
 def test_a_sealed_session_is_opened_by_whoever_has_the_key() -> None:
-    token = sessions().seal("p1", "git", "2025-11-25", "client")
+    token = seal(sessions(), "p1", "git")
     found = sessions().open(token)
     assert found is not None
     assert (found.principal, found.endpoint, found.version) == ("p1", "git", "2025-11-25")
+    assert found.capabilities == {"sampling": {}}
     assert sessions(key=b"x" * 32).open(token) is None
 
 
 def test_a_session_ends_by_time_and_by_hand() -> None:
     clock = ManualClock()
     one = sessions(clock)
-    first, second = (one.seal("p1", "", "2025-11-25", "c") for _ in range(2))
+    first, second = (seal(one, "p1") for _ in range(2))
     found = one.open(first)
     assert found is not None
     one.end(found)
@@ -134,7 +144,7 @@ def test_a_session_ends_by_time_and_by_hand() -> None:
 
 @given(st.integers(min_value=0), st.integers(min_value=1, max_value=255))
 def test_every_changed_byte_of_a_session_id_is_noticed(place: int, change: int) -> None:
-    token = sessions().seal("p1", "", "2025-11-25", "c").encode()
+    token = seal(sessions(), "p1").encode()
     place %= len(token)
     forged = token[:place] + bytes([(token[place] + change) % 256]) + token[place + 1 :]
     assert sessions().open(forged.decode("latin-1")) is None
@@ -237,8 +247,8 @@ async def test_a_stage_that_must_wait_takes_its_call_off_the_path_and_goes_on() 
         await ready.wait()
         return None
 
-    call, answers = run(_Stage("wake", log, wait()), _Stage("forward", log, Outcome(result=b"{}")))
-    assert log == ["wake down"]
+    call, answers = run(_Stage("connect", log, wait()), _Stage("forward", log, Outcome(result=b"{}")))
+    assert log == ["connect down"]
     ready.set()
     await asyncio.sleep(0.01)
     assert [answer.result for answer in answers] == [b"{}"]

@@ -17,6 +17,7 @@ from msgspec import Raw
 from garrison.kernel.errors import GarrisonError
 from garrison.protocol.connection import Connection
 from garrison.protocol.messages import Message, RpcError
+from garrison.protocol.question import Question
 from garrison.protocol.transports.http import HttpTransport
 from garrison.protocol.transports.sse import SseTransport
 from garrison.protocol.transports.stdio import StdioTransport
@@ -36,6 +37,9 @@ class Recorded:
 
     def message(self, message: Message) -> None:
         self.messages.append(message)
+
+    def question(self, question: Question) -> None:
+        question.refuse()
 
     def result(self, result: Raw) -> None:
         self._end(result.copy())

@@ -6,15 +6,17 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from msgspec import Raw
+from msgspec import UNSET, Raw
 
 from garrison.gateway import aggregate, bridge
+from garrison.gateway.backchannel import BackChannel
 from garrison.gateway.call import Call, Outcome
 from garrison.gateway.inflight import InFlight
 from garrison.gateway.sessions import Sessions
 from garrison.gateway.streams import Streams
 from garrison.gateway.upstreams.definition import Definition
 from garrison.gateway.upstreams.directory import Directory
+from garrison.gateway.upstreams.own import OwnConnections
 from garrison.gateway.upstreams.upstream import Upstream
 from garrison.identity.principals import Principal
 from garrison.identity.roles import Authoriser
@@ -39,6 +41,8 @@ class Answers:
         sessions: Sessions,
         streams: Streams,
         in_flight: InFlight,
+        back_channel: BackChannel,
+        own: OwnConnections,
         server_info: Mapping[str, str],
     ) -> None:
         self._directory = directory
@@ -46,15 +50,24 @@ class Answers:
         self._sessions = sessions
         self._streams = streams
         self._in_flight = in_flight
+        self._back_channel = back_channel
+        self._own = own
         self._server_info = raw(dict(server_info))
 
-    def initialize(self, call: Call) -> Outcome:
-        """Open a legacy session."""
+    def begin_session(self, call: Call) -> None:
+        """A legacy client says hello; what it agrees on here goes into its session id."""
         assert call.principal is not None
-        version = negotiate(text(call.params, "protocolVersion"))
-        call.version = version
-        call.session_id = self._sessions.seal(call.principal.id, call.endpoint, version, call.client_name)
-        result = {"protocolVersion": version, **self._self_description(call), "serverInfo": self._info(call)}
+        call.version = negotiate(text(call.params, "protocolVersion"))
+        declared = decode_any(call.params["capabilities"]) if "capabilities" in call.params else {}
+        capabilities = declared if isinstance(declared, dict) else {}
+        call.session = self._sessions.begin(
+            call.principal.id, call.endpoint, call.version, call.client_name, capabilities
+        )
+
+    def initialize(self, call: Call) -> Outcome:
+        assert call.session is not None
+        call.session_id = self._sessions.seal(call.session)
+        result = {"protocolVersion": call.version, **self._self_description(call), "serverInfo": self._info(call)}
         return Outcome(result=encode(result))
 
     def discover(self, call: Call) -> Outcome:
@@ -74,14 +87,22 @@ class Answers:
         return Outcome(result=raw({}))
 
     def accepted(self, call: Call) -> Outcome:
-        """Notifications and stray responses: acknowledged; a cancellation finds its call."""
-        if call.method == methods.CANCELLED and call.session is not None and "requestId" in call.params:
+        """Notifications and responses: acknowledged; a cancellation finds its call, a response its question."""
+        if call.session is None or call.message is None:
+            return Outcome()
+        if call.method == methods.CANCELLED and "requestId" in call.params:
             self._in_flight.cancel(call.session.id, bytes(call.params["requestId"]))
+        elif call.method == methods.ROOTS_CHANGED:
+            for connection in self._own.of(call.session.id):
+                connection.notify(methods.ROOTS_CHANGED)
+        elif call.message.method is UNSET:
+            self._back_channel.answered(call.session.id, call.message)
         return Outcome()
 
     def end_session(self, call: Call) -> Outcome:
         assert call.session is not None
         self._sessions.end(call.session)
+        self._own.end(call.session.id)
         self._streams.close_all(call.session.id)
         return Outcome()
 
@@ -127,6 +148,9 @@ class Answers:
     def _self_description(self, call: Call) -> dict[str, Any]:
         """Capabilities and instructions: a server's own on its transparent endpoint, all servers' on the aggregate."""
         if call.upstream is not None:
+            if call.connection is not None:
+                info = call.connection.info
+                return {"capabilities": info.capabilities, "instructions": info.instructions}
             info = call.upstream.live().info
             offered = {
                 kind: _without_subscribe(info.capabilities[kind]) for kind in _PASSED_ON if kind in info.capabilities

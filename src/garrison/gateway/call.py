@@ -10,15 +10,17 @@ from msgspec import Raw
 
 from garrison.gateway.heads import Head
 from garrison.kernel.errors import GarrisonError
-from garrison.protocol.messages import Params, RpcError
+from garrison.protocol.messages import Message, Params, RpcError
 from garrison.protocol.versions import LATEST_LEGACY, Era
 
 if TYPE_CHECKING:
     from garrison.gateway.breakers import Permit
     from garrison.gateway.sessions import Session
     from garrison.gateway.upstreams.definition import Definition
+    from garrison.gateway.upstreams.own import Owner
     from garrison.gateway.upstreams.upstream import Upstream
     from garrison.identity.principals import Principal
+    from garrison.protocol.connection import Connection
 
 TargetKind = Literal["tool", "prompt", "resource", "server"]
 
@@ -94,6 +96,7 @@ class Call:
         "answer",
         "arguments",
         "client_name",
+        "connection",
         "definition",
         "depth",
         "endpoint",
@@ -102,8 +105,10 @@ class Call:
         "finished",
         "id",
         "limited",
+        "message",
         "method",
         "on_cancel",
+        "owner",
         "params",
         "passed",
         "permit",
@@ -145,6 +150,12 @@ class Call:
         """Why the message cannot be served as it stands; `admit` refuses it, after `authenticate`."""
         self.target = Target()
         self.principal: Principal | None = None
+        self.message: Message | None = None
+        """What was posted, whole; None for a GET or DELETE."""
+        self.owner: Owner | None = None
+        """Set where the client needs a connection of its own."""
+        self.connection: Connection | None = None
+        """The client's own connection to the server, where it has one."""
         self.upstream: Upstream | None = None
         """The server that the call needs; None where it needs none in particular."""
         self.answer: Callable[[Call], Outcome | Pending] | None = None

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 
 from garrison.gateway import outbound
 from garrison.gateway.answers import Answers
+from garrison.gateway.backchannel import BackChannel
 from garrison.gateway.breakers import BreakerPolicy
 from garrison.gateway.call import Call, HttpRequest, Sink
 from garrison.gateway.inbound import Inbound
 from garrison.gateway.inflight import InFlight
+from garrison.gateway.parked import ParkedCalls
 from garrison.gateway.pipeline import Pipeline
 from garrison.gateway.sessions import Sessions
 from garrison.gateway.stages.admit import Admit
@@ -18,15 +20,16 @@ from garrison.gateway.stages.audit import Audit, Intent
 from garrison.gateway.stages.authenticate import Authenticate
 from garrison.gateway.stages.authorise import Authorise
 from garrison.gateway.stages.breaker import CircuitBreaker
+from garrison.gateway.stages.connect import Connect
 from garrison.gateway.stages.forward import Forward
 from garrison.gateway.stages.limit import Limit, Limits
 from garrison.gateway.stages.observe import Observe
 from garrison.gateway.stages.route import Route
 from garrison.gateway.stages.screen import Screen
 from garrison.gateway.stages.validate import Validate
-from garrison.gateway.stages.wake import Wake
 from garrison.gateway.streams import Streams
 from garrison.gateway.upstreams.directory import Directory
+from garrison.gateway.upstreams.own import OwnConnections
 from garrison.identity.keys import KeyStore
 from garrison.identity.roles import Authoriser
 from garrison.kernel.clock import Clock
@@ -45,6 +48,7 @@ class Parts:
     ledger: Ledger
     metrics: Metrics
     sessions: Sessions
+    parked: ParkedCalls
     clock: Clock
     ids: Ids
     identity: dict[str, str]
@@ -59,6 +63,9 @@ class Gateway:
     def __init__(self, parts: Parts) -> None:
         self.streams = Streams()
         self.in_flight = InFlight()
+        self.back_channel = BackChannel()
+        self.own = OwnConnections()
+        self.parked = parts.parked
         self.breaker = CircuitBreaker(parts.breaker, parts.directory, parts.metrics, parts.clock.monotonic_s)
         self._ids = parts.ids
         self._inbound = Inbound(parts.sessions)
@@ -74,21 +81,30 @@ class Gateway:
 
     def _build(self, parts: Parts) -> Pipeline:
         directory, authoriser = parts.directory, parts.authoriser
-        answers = Answers(directory, authoriser, parts.sessions, self.streams, self.in_flight, parts.identity)
+        answers = Answers(
+            directory,
+            authoriser,
+            parts.sessions,
+            self.streams,
+            self.in_flight,
+            self.back_channel,
+            self.own,
+            parts.identity,
+        )
         durable = parts.ledger.settings.durability == "strict"
         stages = (
             Observe(parts.metrics, time.monotonic_ns),
             Audit(parts.ledger, parts.clock, time.monotonic_ns),
             Authenticate(parts.keys.verify),
             Admit(),
-            Route(directory, answers, self.streams),
+            Route(directory, answers, self.streams, self.parked),
             Authorise(authoriser),
             Limit(parts.limits, parts.clock.monotonic_s),
-            Wake(directory),
+            Connect(directory, self.own, self.streams, self.back_channel),
             Validate(),
             Screen(authoriser),
             self.breaker,
             Intent(parts.ledger, parts.clock, durable=durable),
-            Forward(self.in_flight, dict(parts.identity)),
+            Forward(self.in_flight, self.back_channel, self.parked, dict(parts.identity)),
         )
         return Pipeline(stages, outbound.answer)

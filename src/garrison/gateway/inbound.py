@@ -57,7 +57,7 @@ class Inbound:
     def _read_message(self, call: Call, reading: HeadReading) -> None:
         if reading.problem is not None and not isinstance(reading.problem, ProtocolError):
             raise reading.problem
-        message = read_message(call.request.body)
+        message = call.message = read_message(call.request.body)
         if message.id is not UNSET and message.id is not None:
             call.rpc_id = encode(message.id)
         call.method = "response" if message.method is UNSET else message.method

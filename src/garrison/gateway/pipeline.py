@@ -22,7 +22,7 @@ ORDER = (
     "route",  # which server is meant; authorise needs to know
     "authorise",
     "limit",
-    "wake",  # only who may call a lazy server can start it
+    "connect",  # only who may call a server can start it, or open a connection of their own
     "validate",
     "screen",
     "breaker",  # a server that does not answer is not asked

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
+import msgspec
+
+from garrison.gateway.call import Call
 from garrison.gateway.heads import SESSION_END, STREAM_OPEN
+from garrison.gateway.upstreams.own import Owner
+from garrison.gateway.upstreams.upstream import Upstream
 from garrison.protocol import methods
+from garrison.protocol.messages import decode_any, members
 from garrison.protocol.versions import Era
 
 Own = Literal[
@@ -47,26 +53,59 @@ AGGREGATE_FORWARDED = frozenset({methods.TOOLS_CALL, methods.PROMPTS_GET, method
 NEEDS_SERVER = frozenset({"initialize", "discover"})
 """Own answers that, on a transparent endpoint, repeat what the server said of itself."""
 
-_NOT_PASSED_ON = frozenset({"resources/subscribe", "resources/unsubscribe"})
 
+def own_answer(method: str, era: Era, *, is_request: bool, is_aggregate: bool, owned: bool = False) -> Own | None:
+    """The gateway's own answer to a method; None where a server has to answer.
 
-def own_answer(method: str, era: Era, *, is_request: bool, is_aggregate: bool) -> Own | None:
-    """The gateway's own answer to a method; None where a server has to answer."""
+    `owned`: the client has a connection to the server to itself, so that what it sets there concerns nobody else.
+    """
     if not is_request and method not in _LEGACY:
         return "accepted"
+    if owned and method == methods.SET_LEVEL:
+        return None
     found = (_MODERN if era == "modern" else _LEGACY).get(method)
     if found is None and is_aggregate:
         found = _LISTS.get(method)
     return found
 
 
-def is_known(method: str, era: Era, *, is_aggregate: bool) -> bool:
+def is_known(method: str, era: Era, *, is_aggregate: bool, owned: bool = False) -> bool:
     """Whether a method that the gateway does not answer itself may go to a server.
 
     A transparent endpoint passes on whatever it does not know, extensions included, but not the other era's methods.
     """
-    if method in _NOT_PASSED_ON:
-        return False
+    if method in methods.SUBSCRIPTIONS:
+        return owned and not is_aggregate
     if is_aggregate:
         return method in AGGREGATE_FORWARDED
     return method not in (methods.REMOVED_IN_MODERN if era == "modern" else methods.ONLY_IN_MODERN)
+
+
+def owner_of(call: Call, upstream: Upstream) -> Owner | None:
+    """Who needs a connection of its own to this server; None where the shared one serves.
+
+    A modern server knows nothing of connections. A legacy one over HTTP has a session for each of ours, as it would
+    without us; one behind pipes gets a process of its own for a client that it may ask.
+    """
+    if upstream.connection is None or upstream.connection.info.era == "modern":
+        return None
+    if call.session is not None:
+        needed = upstream.spec.transport != "stdio" or bool(call.session.capabilities)
+        return Owner(call.session.id, upstream.name, call.session.capabilities) if needed else None
+    capabilities = askable(call)
+    if capabilities and call.principal is not None and call.method != methods.DISCOVER:
+        return Owner(call.principal.id, upstream.name, capabilities)
+    return None
+
+
+def askable(call: Call) -> dict[str, Any]:
+    """What the client of this call can be asked: as its session says, or as this very request does."""
+    if call.session is not None:
+        return call.session.capabilities
+    try:
+        declared = decode_any(members(call.params["_meta"])[methods.META_CAPABILITIES])
+    except (KeyError, msgspec.MsgspecError, RecursionError):
+        return {}
+    return (
+        {key: value for key, value in declared.items() if key in methods.ASKABLE} if isinstance(declared, dict) else {}
+    )

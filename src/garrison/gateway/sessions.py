@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -16,12 +18,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from garrison.kernel.clock import Clock
 from garrison.kernel.ids import Ids
+from garrison.protocol import methods
 
 SESSION_LIFE_S = 24 * 3600
 OPENED_MAX = 10_000
 ENDED_MAX = 10_000
 _NONCE_BYTES = 12
 _TOKEN_CHARS_MAX = 2048
+_CAPABILITY_BYTES_MAX = 512
 
 
 class Session(msgspec.Struct, frozen=True, array_like=True):
@@ -33,6 +37,8 @@ class Session(msgspec.Struct, frozen=True, array_like=True):
     version: str
     client: str
     expires_s: int
+    capabilities: dict[str, Any] = {}
+    """What its client can be asked: of sampling, elicitation and roots, as it declared them."""
 
 
 class Sessions:
@@ -46,10 +52,19 @@ class Sessions:
         self._opened: OrderedDict[str, Session] = OrderedDict()
         self._ended: OrderedDict[str, None] = OrderedDict()
 
-    def seal(self, principal: str, endpoint: str, version: str, client: str) -> str:
-        """A new session's id, for the `Mcp-Session-Id` header."""
-        expires_s = self._now_s() + SESSION_LIFE_S
-        session = Session(self._ids.new(), principal, endpoint, version, client[:100], expires_s)
+    def begin(
+        self, principal: str, endpoint: str, version: str, client: str, capabilities: Mapping[str, Any] | None = None
+    ) -> Session:
+        """A new session; `seal` gives the id that the client knows it by."""
+        able = {key: value for key, value in (capabilities or {}).items() if key in methods.ASKABLE}
+        if len(msgspec.json.encode(able)) > _CAPABILITY_BYTES_MAX:
+            able = {key: {} for key in able}
+        return Session(
+            self._ids.new(), principal, endpoint, version, client[:100], self._now_s() + SESSION_LIFE_S, able
+        )
+
+    def seal(self, session: Session) -> str:
+        """The session's id, for the `Mcp-Session-Id` header."""
         nonce = os.urandom(_NONCE_BYTES)
         sealed = nonce + self._cipher.encrypt(nonce, msgspec.json.encode(session), b"session")
         return _text(sealed)

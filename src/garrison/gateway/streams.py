@@ -65,6 +65,14 @@ class Streams:
                 params = None if stream.meta is None else {"_meta": stream.meta}
                 stream.call.sink.event(notification_frame(notification, params))
 
+    def send(self, session_id: str, frame: bytes) -> bool:
+        """Put a message on a legacy session's own stream; False when it has none open."""
+        for call in self._open:
+            if call.session is not None and call.session.id == session_id:
+                call.sink.event(frame)
+                return True
+        return False
+
     def close_all(self, session_id: str | None = None) -> None:
         """End the streams in order: all, or those of one session."""
         for call in tuple(self._open):

@@ -14,25 +14,22 @@ import msgspec
 from msgspec import UNSET, Raw
 
 from garrison.kernel.errors import GarrisonError, Invalid, TimedOut, Unavailable
-from garrison.protocol import codes, methods
-from garrison.protocol.handshake import ServerInfo, handshake_timeout, modern_meta, negotiate
+from garrison.protocol import methods
+from garrison.protocol.handshake import Introduction, ServerInfo, handshake_timeout, modern_meta, negotiate
 from garrison.protocol.headers import encode_value
 from garrison.protocol.matching import NULL, addressee, error_of, own_id
 from garrison.protocol.messages import (
     EMPTY,
-    Id,
     Message,
     Params,
     RpcError,
     decode_message,
-    encode,
-    error_frame,
     notification_frame,
     raw,
     request_frame,
-    result_frame,
     text,
 )
+from garrison.protocol.question import Question
 
 
 class Reply(Protocol):
@@ -40,6 +37,9 @@ class Reply(Protocol):
 
     def message(self, message: Message) -> None:
         """A notification that belongs to the request (progress, log)."""
+
+    def question(self, question: Question) -> None:
+        """The server asks its client something because of this request; it wants to be answered or refused."""
 
     def result(self, result: Raw) -> None: ...
 
@@ -82,19 +82,31 @@ class Refused(Invalid):
 
 
 class Connection:
-    """`client` is our `clientInfo`; `label` names the server in errors; `legacy_only` leaves the era probe out."""
+    """`client` is our `clientInfo`; `label` names the server in errors; `legacy_only` leaves the era probe out.
 
-    def __init__(self, transport: Transport, client: dict[str, Any], *, label: str, legacy_only: bool = False) -> None:
+    `capabilities` are what we declare for the client behind us; without any, whatever a server asks is refused.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        client: dict[str, Any],
+        *,
+        label: str,
+        legacy_only: bool = False,
+        capabilities: Mapping[str, Any] | None = None,
+    ) -> None:
         self.info = ServerInfo(era="legacy", version="")
         self.label = label
         self._transport = transport
-        self._client = client
+        self._introduction = Introduction(client, dict(capabilities or {}))
         self._legacy_only = legacy_only
         self._pending: dict[int, Reply] = {}
         self._last_id = 0
         self._closed: str | None = None
         self._on_closed: list[Callable[[str], None]] = []
         self._on_message: list[Callable[[Message], None]] = []
+        self._on_question: Callable[[Question], None] = Question.refuse
         transport.bind(self)
 
     # ── requests ──
@@ -151,7 +163,7 @@ class Connection:
 
     def own_meta(self) -> Raw:
         """The `_meta` of our own requests to a modern server."""
-        return raw(modern_meta(self.info.version, self._client))
+        return raw(modern_meta(self.info.version, self._introduction))
 
     async def ask_raw(self, method: str, params: Mapping[str, Raw], headers: Mapping[str, str]) -> Raw:
         """A request with exactly these parameters and headers, awaited; leaving early cancels it.
@@ -185,7 +197,7 @@ class Connection:
         """Find out the server's era and shake hands. Raises a typed error when that fails in time."""
         try:
             async with asyncio.timeout(timeout_s):
-                self.info = await negotiate(self, self._client, legacy_only=self._legacy_only)
+                self.info = await negotiate(self, self._introduction, legacy_only=self._legacy_only)
         except TimeoutError:
             raise handshake_timeout(self.label, timeout_s) from None
         self._transport.settled(self.info)
@@ -217,6 +229,10 @@ class Connection:
         """Call back for each notification that belongs to no request."""
         self._on_message.append(callback)
 
+    def on_question(self, callback: Callable[[Question], None]) -> None:
+        """Call back for what the server asks while no request is in flight."""
+        self._on_question = callback
+
     # ── called by the transport ──
 
     def received(self, data: bytes, request_id: int | None) -> None:
@@ -236,7 +252,7 @@ class Connection:
         elif message.id is UNSET or message.id is None:
             self._notification(message, request_id)
         else:
-            self._serve(message.id, message.method)
+            self._serve(message, request_id)
 
     def failed(self, request_id: int, error: GarrisonError) -> None:
         """This one request will get no answer."""
@@ -279,14 +295,22 @@ class Connection:
         for callback in self._on_message:
             callback(message)
 
-    def _serve(self, message_id: Id, method: str) -> None:
-        """The server asks its client something. We declared no such capability, so only `ping` gets a result."""
-        own = encode(message_id)
-        if method == methods.PING:
-            self._transport.send(result_frame(own, EMPTY), None, self._version_header())
+    def _serve(self, message: Message, request_id: int | None) -> None:
+        """The server asks. On a stream that all share, the newest request in flight is the likeliest reason."""
+        question = Question(message, lambda frame: self._transport.send(frame, None, self._version_header()))
+        if question.method == methods.PING:
+            question.answer(EMPTY)
             return
-        error = RpcError(codes.METHOD_NOT_FOUND, f"{method[:100]} is not offered by this client")
-        self._transport.send(error_frame(own, error), None, self._version_header())
+        if not self._introduction.capabilities:
+            question.refuse()
+            return
+        reply = self._pending.get(request_id) if request_id is not None else None
+        if reply is None and request_id is None and self._pending:
+            reply = next(reversed(self._pending.values()))
+        if reply is not None:
+            reply.question(question)
+        else:
+            self._on_question(question)
 
     def _version_header(self) -> Mapping[str, str]:
         return {"mcp-protocol-version": self.info.version} if self.info.version else {}
@@ -311,6 +335,9 @@ class _Awaited:
 
     def message(self, message: Message) -> None:
         """Progress of our own requests interests nobody."""
+
+    def question(self, question: Question) -> None:
+        question.refuse()
 
     def result(self, result: Raw) -> None:
         if not self._answer.done():

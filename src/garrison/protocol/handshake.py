@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 from msgspec import Raw
@@ -35,6 +35,13 @@ class ServerInfo(msgspec.Struct, frozen=True):
     """`serverInfo` in full."""
 
 
+class Introduction(NamedTuple):
+    """How we present ourselves: `clientInfo`, and the capabilities of the client behind us."""
+
+    client: dict[str, Any]
+    capabilities: dict[str, Any]
+
+
 class Asks(Protocol):
     """The part of a connection that the handshake needs."""
 
@@ -46,36 +53,40 @@ class Asks(Protocol):
     async def ask_raw(self, method: str, params: Mapping[str, Raw], headers: Mapping[str, str]) -> Raw: ...
 
 
-async def negotiate(connection: Asks, client: dict[str, Any], *, legacy_only: bool) -> ServerInfo:
+async def negotiate(connection: Asks, me: Introduction, *, legacy_only: bool) -> ServerInfo:
     """Shake hands in the newest era that the server speaks. Raises the typed error of the last attempt."""
     if legacy_only:
-        return await _initialize(connection, client)
-    probe = asyncio.ensure_future(_discover(connection, client))
+        return await _initialize(connection, me)
+    probe = asyncio.ensure_future(_discover(connection, me))
     try:
         done, _ = await asyncio.wait({probe}, timeout=PROBE_GRACE_S)
         if not done:
-            return await _race(probe, connection, client)
+            return await _race(probe, connection, me)
     finally:
         await _give_up(probe)
-    return await _judge(probe, connection, client)
+    return await _judge(probe, connection, me)
 
 
-def modern_meta(version: str, client: dict[str, Any]) -> dict[str, Any]:
+def modern_meta(version: str, me: Introduction) -> dict[str, Any]:
     """The `_meta` that every request of ours to a modern server carries."""
-    return {methods.META_VERSION: version, methods.META_CAPABILITIES: {}, methods.META_CLIENT_INFO: client}
+    return {
+        methods.META_VERSION: version,
+        methods.META_CAPABILITIES: me.capabilities,
+        methods.META_CLIENT_INFO: me.client,
+    }
 
 
-async def _judge(probe: asyncio.Future[ServerInfo], connection: Asks, client: dict[str, Any]) -> ServerInfo:
+async def _judge(probe: asyncio.Future[ServerInfo], connection: Asks, me: Introduction) -> ServerInfo:
     error = probe.exception()
     if error is None:
         return probe.result()
     if not isinstance(error, GarrisonError) or connection.closed is not None or error.code == "server.auth_needed":
         raise error
-    return await _initialize(connection, client)  # it lives, but did not answer in the modern way (a 500 counts too)
+    return await _initialize(connection, me)  # it lives, but did not answer in the modern way (a 500 counts too)
 
 
-async def _race(probe: asyncio.Future[ServerInfo], connection: Asks, client: dict[str, Any]) -> ServerInfo:
-    handshake = asyncio.ensure_future(_initialize(connection, client))
+async def _race(probe: asyncio.Future[ServerInfo], connection: Asks, me: Introduction) -> ServerInfo:
+    handshake = asyncio.ensure_future(_initialize(connection, me))
     waiting = {probe, handshake}
     try:
         while waiting:
@@ -94,8 +105,8 @@ async def _give_up(attempt: asyncio.Future[ServerInfo]) -> None:
     await asyncio.gather(attempt, return_exceptions=True)
 
 
-async def _discover(connection: Asks, client: dict[str, Any]) -> ServerInfo:
-    params = {"_meta": raw(modern_meta(LATEST_MODERN, client))}
+async def _discover(connection: Asks, me: Introduction) -> ServerInfo:
+    params = {"_meta": raw(modern_meta(LATEST_MODERN, me))}
     headers = {"mcp-protocol-version": LATEST_MODERN, "mcp-method": methods.DISCOVER}
     found = _object(await connection.ask_raw(methods.DISCOVER, params, headers))
     versions = found.get("supportedVersions")
@@ -108,8 +119,8 @@ async def _discover(connection: Asks, client: dict[str, Any]) -> ServerInfo:
     return _info("modern", mutual[-1], found, server)
 
 
-async def _initialize(connection: Asks, client: dict[str, Any]) -> ServerInfo:
-    asked = {"protocolVersion": LATEST_LEGACY, "capabilities": {}, "clientInfo": client}
+async def _initialize(connection: Asks, me: Introduction) -> ServerInfo:
+    asked = {"protocolVersion": LATEST_LEGACY, "capabilities": me.capabilities, "clientInfo": me.client}
     params = {key: raw(value) for key, value in asked.items()}
     found = _object(await connection.ask_raw(methods.INITIALIZE, params, {}))
     version = found.get("protocolVersion")

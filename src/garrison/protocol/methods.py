@@ -51,6 +51,15 @@ LIST_CHANGED = {
 }
 """Notifications that say which lists are stale."""
 
+ASKABLE = ("sampling", "elicitation", "roots")
+"""Client capabilities that let a server ask in mid-call."""
+
+ASKED_BY = {"sampling/createMessage": "sampling", "elicitation/create": "elicitation", "roots/list": "roots"}
+"""What a server can ask, and the client capability that allows it."""
+
+ROOTS_CHANGED = "notifications/roots/list_changed"
+SUBSCRIPTIONS = frozenset({"resources/subscribe", "resources/unsubscribe"})
+
 CACHEABLE = frozenset({DISCOVER, RESOURCES_READ, *LIST_MEMBER})
 """Methods whose modern results carry `ttlMs` and `cacheScope`."""
 

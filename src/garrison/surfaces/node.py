@@ -106,8 +106,7 @@ class Node:
     async def _shut_down(self) -> None:
         self._guardian.leave()
         self.fleet.gateway.in_flight.cancel_all("the gateway is shutting down")
-        await self.fleet.supervisor.stop_all()
-        await self.fleet.directory.close()
+        await wiring.stop(self.fleet)
         self._record("fleet.stopped", {})
         await asyncio.to_thread(self.fleet.ledger.close)
         self.fleet.keys.close()

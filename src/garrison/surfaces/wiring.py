@@ -13,9 +13,10 @@ from typing import Any
 from garrison import __version__
 from garrison.catalog.references import resolve_spec
 from garrison.catalog.snapshot import Snapshot
-from garrison.catalog.spec import ServerSpec
+from garrison.catalog.spec import ServerSpec, Transport
 from garrison.gateway.breakers import BreakerPolicy
 from garrison.gateway.gateway import Gateway, Parts
+from garrison.gateway.parked import ParkedCalls
 from garrison.gateway.sessions import Sessions
 from garrison.gateway.stages.limit import Limits
 from garrison.gateway.upstreams.directory import Directory
@@ -29,17 +30,17 @@ from garrison.kernel.ids import RandomIds, SequenceIds
 from garrison.protection.entries import Entry
 from garrison.protection.ledger import Ledger, LedgerSettings
 from garrison.protocol.connection import Connection
-from garrison.protocol.transports.http import HttpTransport
-from garrison.protocol.transports.sse import SseTransport
 from garrison.protocol.transports.stdio import StdioTransport
+from garrison.runtimes.driver import Driver
 from garrison.runtimes.drivers.process import ProcessDriver, Surroundings
 from garrison.runtimes.drivers.remote import RemoteDriver
-from garrison.runtimes.instance import HttpEndpoint, Instance, Observed
+from garrison.runtimes.instance import Observed
 from garrison.runtimes.life import Policies
 from garrison.runtimes.probes import HealthPolicy
 from garrison.runtimes.reaper import Reaper
 from garrison.runtimes.reconcile import Action
 from garrison.runtimes.supervisor import Hooks, Supervisor
+from garrison.surfaces.dialing import Connector, Dialer
 from garrison.surfaces.launchers import launcher_folders
 from garrison.surfaces.settings import Settings
 from garrison.telemetry.metrics import Metrics
@@ -63,6 +64,7 @@ class Fleet:
     settings: Settings
     directory: Directory
     supervisor: Supervisor[Connection]
+    dialer: Dialer
     gateway: Gateway
     keys: KeyStore
     authoriser: Authoriser
@@ -83,13 +85,15 @@ def build(home: Home, settings: Settings, snapshot: Snapshot, fleet_id: str) -> 
     authoriser = Authoriser(snapshot.roles)
     directory = Directory()
     directory.apply(snapshot)
+    session_key = _session_key(home)
     parts = Parts(
         directory=directory,
         keys=keys,
         authoriser=authoriser,
         ledger=ledger,
         metrics=metrics,
-        sessions=Sessions(_session_key(home), clock, ids),
+        sessions=Sessions(session_key, clock, ids),
+        parked=ParkedCalls(session_key, ids),
         clock=clock,
         ids=SequenceIds(),
         identity=IDENTITY,
@@ -97,14 +101,15 @@ def build(home: Home, settings: Settings, snapshot: Snapshot, fleet_id: str) -> 
         breaker=_breaker(settings),
     )
     reaper = Reaper()
-    supervisor = _supervisor(home, settings, directory, ledger, reaper, fleet_id)
+    supervisor, dialer = _supervisor(home, settings, directory, ledger, reaper, fleet_id)
     gateway = Gateway(parts)
-    return Fleet(home, settings, directory, supervisor, gateway, keys, authoriser, ledger, metrics, reaper)
+    gateway.own.dial = dialer
+    return Fleet(home, settings, directory, supervisor, dialer, gateway, keys, authoriser, ledger, metrics, reaper)
 
 
 def _supervisor(
     home: Home, settings: Settings, directory: Directory, ledger: Ledger, reaper: Reaper, fleet_id: str
-) -> Supervisor[Connection]:
+) -> tuple[Supervisor[Connection], Dialer]:
     where = Surroundings(fleet_id, home.logs / "servers", os.environ, launcher_folders())
     process, remote = ProcessDriver(where, StdioTransport, reaper), RemoteDriver()
     stored = SecretsFile(home.secrets, home.secrets_key)
@@ -119,9 +124,11 @@ def _supervisor(
         settings.supervisor.health_timeout_s,
         settings.supervisor.health_failures_max,
     )
+    drivers: dict[Transport, Driver] = {"stdio": process, "http": remote, "sse": remote}
+    connector = Connector(IDENTITY)
     supervisor: Supervisor[Connection] = Supervisor(
-        {"stdio": process, "http": remote, "sse": remote},
-        Connector(),
+        drivers,
+        connector,
         hooks,
         Policies(health=health, drain_s=settings.edge.drain_s),
     )
@@ -131,32 +138,8 @@ def _supervisor(
         await supervisor.demand(server)
 
     directory.demand = demand
-    return supervisor
-
-
-class Connector:
-    """Makes the connection that suits an instance; remembers which servers cannot bear the era probe."""
-
-    def __init__(self) -> None:
-        self._legacy_only: set[str] = set()
-
-    def __call__(self, instance: Instance) -> Connection:
-        name, endpoint = instance.server, instance.endpoint
-        legacy_only = name in self._legacy_only
-        if not isinstance(endpoint, HttpEndpoint):
-            assert isinstance(endpoint.channel, StdioTransport)
-            connection = Connection(endpoint.channel, IDENTITY, label=name, legacy_only=legacy_only)
-            connection.on_closed(lambda reason: self._judge(name, connection))
-            return connection
-        if endpoint.kind == "sse":
-            carrier = SseTransport(endpoint.url, endpoint.headers, label=name)
-            return Connection(carrier, IDENTITY, label=name, legacy_only=True)
-        return Connection(HttpTransport(endpoint.url, endpoint.headers, label=name), IDENTITY, label=name)
-
-    def _judge(self, name: str, connection: Connection) -> None:
-        """A server that dies in the handshake may have died of the probe: the next start leaves it out."""
-        if not connection.info.version:
-            self._legacy_only.symmetric_difference_update({name})
+    dialer = Dialer(drivers, connector, lambda name: hooks.resolve(directory.get(name).spec), RandomIds())
+    return supervisor, dialer
 
 
 def publish(directory: Directory, name: str, observed: Observed, link: Connection | None) -> None:
@@ -168,6 +151,15 @@ def publish(directory: Directory, name: str, observed: Observed, link: Connectio
         directory.lost(name, observed.error or f"it is {observed.state}", observed.hint)
     elif upstream.connection is not link:
         directory.connected(name, link)
+
+
+async def stop(fleet: Fleet) -> None:
+    """End everything that runs, in order: clients' own connections, then the servers."""
+    fleet.gateway.parked.close()
+    await fleet.gateway.own.close()
+    await fleet.dialer.settled()
+    await fleet.supervisor.stop_all()
+    await fleet.directory.close()
 
 
 async def apply(fleet: Fleet, snapshot: Snapshot) -> Sequence[Action]:

@@ -9,6 +9,7 @@ import msgspec
 from garrison.gateway import routing
 from garrison.gateway.answers import Answers
 from garrison.gateway.call import Call, Target, TargetKind
+from garrison.gateway.parked import ParkedCalls
 from garrison.gateway.refusals import method_not_found
 from garrison.gateway.stage import Stage, Step
 from garrison.gateway.streams import Streams
@@ -29,8 +30,10 @@ class Route(Stage):
     needs = frozenset({"message"})
     gives = frozenset({"target"})
 
-    def __init__(self, directory: Directory, answers: Answers, streams: Streams) -> None:
+    def __init__(self, directory: Directory, answers: Answers, streams: Streams, parked: ParkedCalls) -> None:
         self._directory = directory
+        self._answers = answers
+        self._parked = parked
         self._own: dict[routing.Own, Any] = {
             "open_legacy": streams.open_legacy,
             "open_modern": streams.open_modern,
@@ -46,18 +49,27 @@ class Route(Stage):
         }
 
     def enter(self, call: Call) -> Step:
-        is_aggregate = not call.endpoint
-        is_request = call.rpc_id is not None
-        own = routing.own_answer(call.method, call.era, is_request=is_request, is_aggregate=is_aggregate)
+        if call.method == methods.INITIALIZE:
+            self._answers.begin_session(call)
+        shape = {"is_aggregate": not call.endpoint, "owned": self._is_owned(call)}
+        own = routing.own_answer(call.method, call.era, is_request=call.rpc_id is not None, **shape)
         if own is not None:
             self._route_to_self(call, own)
-        elif not routing.is_known(call.method, call.era, is_aggregate=is_aggregate):
+        elif not routing.is_known(call.method, call.era, **shape):
             raise method_not_found(call.method)
-        elif is_aggregate:
-            self._route_by_name(call)
-        else:
+        elif call.endpoint:
             self._route_to_endpoint(call)
+        else:
+            self._route_by_name(call)
+        if call.upstream is not None:
+            call.owner = routing.owner_of(call, call.upstream)
+            if call.answer is None and self._parked.wants(call):
+                call.answer = self._parked.resume
         return None
+
+    def _is_owned(self, call: Call) -> bool:
+        upstream = self._directory.upstreams.get(call.endpoint)
+        return upstream is not None and routing.owner_of(call, upstream) is not None
 
     def _route_to_self(self, call: Call, own: routing.Own) -> None:
         call.answer = self._own[own]

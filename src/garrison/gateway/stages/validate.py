@@ -21,7 +21,7 @@ _NO_ARGUMENTS = Raw(b"{}")
 
 class Validate(Stage):
     name = "validate"
-    needs = frozenset({"target", "awake"})
+    needs = frozenset({"target", "connected"})
     gives = frozenset({"arguments"})
 
     def enter(self, call: Call) -> Step:

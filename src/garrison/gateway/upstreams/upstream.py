@@ -15,6 +15,7 @@ from garrison.kernel.errors import GarrisonError, Invalid, Unavailable
 from garrison.protocol import methods
 from garrison.protocol.connection import Connection
 from garrison.protocol.messages import Message, Params, RpcError, decode_any, members, raw
+from garrison.protocol.question import Question
 
 PAGES_MAX = 100
 ITEMS_MAX = 10_000
@@ -168,6 +169,9 @@ class _Listening:
 
     def message(self, message: Message) -> None:
         self._heard(message)
+
+    def question(self, question: Question) -> None:
+        question.refuse()
 
     def result(self, result: Raw) -> None:
         """The server ended the subscription in order."""

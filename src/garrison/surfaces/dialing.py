@@ -1,0 +1,94 @@
+"""From an instance to a connection: the shared one that the supervisor watches, and further ones of clients' own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from garrison.catalog.spec import ServerSpec, Transport
+from garrison.kernel.ids import Ids
+from garrison.protocol.connection import Connection
+from garrison.protocol.transports.http import HttpTransport
+from garrison.protocol.transports.sse import SseTransport
+from garrison.protocol.transports.stdio import StdioTransport
+from garrison.runtimes.driver import Driver
+from garrison.runtimes.instance import HttpEndpoint, Instance
+
+
+class Connector:
+    """Makes the connection that suits an instance; remembers which servers cannot bear the era probe.
+
+    `identity` is our `clientInfo`.
+    """
+
+    def __init__(self, identity: Mapping[str, Any]) -> None:
+        self._identity = dict(identity)
+        self._legacy_only: set[str] = set()
+
+    def __call__(self, instance: Instance) -> Connection:
+        """The shared connection of an instance: it declares no capabilities, for it speaks for nobody in particular."""
+        name, endpoint = instance.server, instance.endpoint
+        connection = self.connect(instance, {}, legacy_only=name in self._legacy_only)
+        if not isinstance(endpoint, HttpEndpoint):
+            connection.on_closed(lambda reason: self._judge(name, connection))
+        return connection
+
+    def connect(self, instance: Instance, capabilities: Mapping[str, Any], *, legacy_only: bool) -> Connection:
+        name, endpoint, identity = instance.server, instance.endpoint, self._identity
+        if not isinstance(endpoint, HttpEndpoint):
+            assert isinstance(endpoint.channel, StdioTransport)
+            carrier: StdioTransport | SseTransport | HttpTransport = endpoint.channel
+        elif endpoint.kind == "sse":
+            carrier, legacy_only = SseTransport(endpoint.url, endpoint.headers, label=name), True
+        else:
+            carrier = HttpTransport(endpoint.url, endpoint.headers, label=name)
+        return Connection(carrier, identity, label=name, legacy_only=legacy_only, capabilities=capabilities)
+
+    def _judge(self, name: str, connection: Connection) -> None:
+        """A server that dies in the handshake may have died of the probe: the next start leaves it out."""
+        if not connection.info.version:
+            self._legacy_only.symmetric_difference_update({name})
+
+
+class Dialer:
+    """Opens connections of clients' own: another process for a server behind pipes, another session over HTTP.
+
+    `spec_of` gives a server's spec with its references resolved, and raises what is wrong with them.
+    """
+
+    def __init__(
+        self,
+        drivers: Mapping[Transport, Driver],
+        connector: Connector,
+        spec_of: Callable[[str], ServerSpec],
+        ids: Ids,
+    ) -> None:
+        self._drivers = drivers
+        self._connector = connector
+        self._spec_of = spec_of
+        self._ids = ids
+        self._stopping: set[asyncio.Task[None]] = set()
+
+    async def __call__(self, server: str, capabilities: Mapping[str, Any]) -> Connection:
+        """An open legacy connection; when it closes, its instance is stopped. Raises typed errors."""
+        spec = self._spec_of(server)
+        driver = self._drivers[spec.transport]
+        instance = await driver.start(spec, self._ids.new())
+        try:
+            connection = self._connector.connect(instance, capabilities, legacy_only=True)
+            await connection.open(spec.startup_timeout_s)
+        except BaseException:
+            await driver.stop(instance)
+            raise
+        connection.on_closed(lambda reason: self._stop(driver, instance))
+        return connection
+
+    async def settled(self) -> None:
+        """Wait until every instance whose connection has closed is gone."""
+        await asyncio.gather(*self._stopping, return_exceptions=True)
+
+    def _stop(self, driver: Driver, instance: Instance) -> None:
+        task = asyncio.ensure_future(driver.stop(instance))
+        self._stopping.add(task)
+        task.add_done_callback(self._stopping.discard)
