@@ -116,6 +116,10 @@ class Connection:
         """Requests without an answer."""
         return len(self._pending)
 
+    def owes(self, request_id: int) -> bool:
+        """Whether this request has no answer yet."""
+        return request_id in self._pending
+
     def reserve(self) -> int:
         """The next request's id, for callers that write it into the parameters (it is the progress token too)."""
         self._last_id += 1

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 BODY_BYTES_MAX = 64 * 1024 * 1024
 ERROR_BODY_BYTES_MAX = 256 * 1024
+HEADS_MAX = 1024
+HEAD_BYTES_MAX = 4096
 STREAM_RETRY_S = (1.0, 2.0, 5.0, 15.0, 30.0)
 NOTICE_TIMEOUT_S = 10.0
 """How long the acknowledgement of a notification may take before its link is given up."""
@@ -50,6 +52,8 @@ class HttpTransport:
         self._version = ""
         """Of the settled handshake; until then no request carries a session."""
         self._exchanges: dict[int, Exchange] = {}
+        self._heads: dict[tuple[object, ...], bytes] = {}
+        """Heads of requests by what makes them differ: the same few are sent again and again."""
         self._notices: set[asyncio.Future[None]] = set()
         self._stream: asyncio.Task[None] | None = None
 
@@ -62,10 +66,10 @@ class HttpTransport:
         self._connection = connection
 
     def send(self, frame: bytes, request_id: int | None, headers: Mapping[str, str]) -> None:
-        answer = _Answer(self, request_id)
-        answer.exchange = self._pool.send(self._head("POST", headers, len(frame)) + frame, answer)
+        answer = _Answer(self, request_id, self._head("POST", headers, len(frame)) + frame)
+        self._pool.begin(answer)
         if request_id is not None:
-            self._exchanges[request_id] = answer.exchange
+            self._exchanges[request_id] = answer
         else:
             self._notices.add(answer.expect_acknowledgement(self._notices.discard))
 
@@ -139,14 +143,25 @@ class HttpTransport:
     # ── inside ──
 
     def _head(self, verb: str, headers: Mapping[str, str], length: int) -> bytes:
+        session = self._session if self._version else ""
+        key = (verb, session, *headers.items())
+        head = self._heads.get(key) or self._new_head(verb, headers, session)
+        if len(self._heads) >= HEADS_MAX:
+            self._heads.clear()
+        if len(head) <= HEAD_BYTES_MAX:
+            self._heads[key] = head
+        return head + (b"content-length: %d\r\n\r\n" % length if verb == "POST" else b"\r\n")
+
+    def _new_head(self, verb: str, headers: Mapping[str, str], session: str) -> bytes:
+        """Everything but the length and the empty line at the end."""
         lines = [f"{verb} {self._origin.target} HTTP/1.1\r\n", self._fixed]
         lines += [f"{name}: {value}\r\n" for name, value in headers.items()]
-        if self._session and self._version:
-            lines.append(f"mcp-session-id: {self._session}\r\n")
+        if session:
+            lines.append(f"mcp-session-id: {session}\r\n")
         if verb == "POST":
-            lines.append(f"content-type: application/json\r\ncontent-length: {length}\r\n")
+            lines.append("content-type: application/json\r\n")
         accept = "text/event-stream" if verb == "GET" else "application/json, text/event-stream"
-        lines.append(f"accept: {accept}\r\n\r\n")
+        lines.append(f"accept: {accept}\r\n")
         return "".join(lines).encode("latin-1")
 
     async def _listen(self) -> None:
@@ -180,19 +195,19 @@ class HttpTransport:
         exchange.abort()
 
 
-class _Answer:
-    """The HTTP response to one POST."""
+class _Answer(Exchange):
+    """One POST and the HTTP response to it."""
 
-    def __init__(self, transport: HttpTransport, request_id: int | None) -> None:
-        self.exchange: Exchange | None = None
+    _status = 0
+    _headers: Mapping[str, str] = {}
+    _events: EventReader | None = None
+    _size = 0
+    _acknowledged: asyncio.Future[None] | None = None
+
+    def __init__(self, transport: HttpTransport, request_id: int | None, request: bytes) -> None:
+        self.request = request
         self._transport = transport
         self._request_id = request_id
-        self._status = 0
-        self._headers: dict[str, str] = {}
-        self._events: EventReader | None = None
-        self._body: list[bytes] = []
-        self._size = 0
-        self._acknowledged: asyncio.Future[None] | None = None
 
     def expect_acknowledgement(self, done: Callable[[asyncio.Future[None]], None]) -> asyncio.Future[None]:
         """For a message that gets no answer: a future of its acknowledgement, which must come in time."""
@@ -203,8 +218,22 @@ class _Answer:
         self._acknowledged.add_done_callback(done)
         return self._acknowledged
 
+    def whole(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        """By far the most frequent way: a result, in one piece."""
+        if self._acknowledged is not None or self._request_id is None or is_event_stream(headers):
+            super().whole(status, headers, body)
+            return
+        if "mcp-session-id" in headers:
+            self._transport.keep_session(headers["mcp-session-id"])
+        self._transport.answered(self._request_id)
+        if body:
+            self._receive(body)
+        if self._transport.connection.owes(self._request_id):
+            self._fail(_no_answer())
+
     def head(self, status: int, headers: dict[str, str]) -> None:
         self._status, self._headers = status, headers
+        self._body: list[bytes] = []
         if "mcp-session-id" in headers and status < 300:
             self._transport.keep_session(headers["mcp-session-id"])
         if is_event_stream(headers) and status < 300:
@@ -231,8 +260,7 @@ class _Answer:
             self._transport.refused(self._request_id, self._status, self._headers, b"".join(self._body))
         elif self._events is None and self._body:
             self._receive(b"".join(self._body))
-        # no effect where the answer has come
-        self._fail(TimedOut("server.no_answer", "the server ended its response without an answer"))
+        self._fail(_no_answer())  # no effect where the answer has come
 
     def broken(self, reason: str, *, sent: bool) -> None:
         self._over()
@@ -255,8 +283,7 @@ class _Answer:
 
     def _give_up(self) -> None:
         """Read no further."""
-        if self.exchange is not None:
-            self.exchange.abort()
+        self.abort()
         self._over()
 
     def _over(self) -> None:
@@ -267,6 +294,10 @@ class _Answer:
     def _fail(self, error: GarrisonError) -> None:
         if self._request_id is not None:
             self._transport.connection.failed(self._request_id, error)
+
+
+def _no_answer() -> TimedOut:
+    return TimedOut("server.no_answer", "the server ended its response without an answer")
 
 
 class _ServerStream:

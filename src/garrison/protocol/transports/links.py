@@ -6,10 +6,12 @@ import asyncio
 import logging
 import ssl
 from collections import deque
+from time import monotonic
 from typing import Protocol, cast
 
 import httptools
 
+from garrison.protocol.transports.known_heads import KnownHeads
 from garrison.protocol.transports.origin import Origin
 
 CONNECT_TIMEOUT_S = 10.0
@@ -21,6 +23,11 @@ IDLE_S = 4.0
 cannot be told from one that took effect."""
 HEAD_BYTES_MAX = 64 * 1024
 """Bound of a response's status line and headers."""
+KNOWN_BODY_BYTES_MAX = 1024 * 1024
+"""Larger answers never come in one piece."""
+
+Answered = tuple[int, dict[str, str]]
+"""Status and headers."""
 
 log = logging.getLogger("garrison.protocol")
 
@@ -39,27 +46,51 @@ class Sink(Protocol):
 
 
 class Exchange:
-    """A request on its way; `abort` gives it up and closes its link. Once answered there is nothing to give up."""
+    """A request on its way, and what becomes of its answer; `abort` gives it up and closes its link.
 
-    __slots__ = ("_link", "aborted", "request", "sink")
+    Once answered there is nothing to give up.
+    """
 
-    def __init__(self, request: bytes, sink: Sink) -> None:
+    aborted = False
+    link: Link | None = None
+    """Set while the request is on one."""
+
+    def __init__(self, request: bytes) -> None:
         self.request = request
-        self.sink = sink
-        self.aborted = False
-        self._link: Link | None = None
 
-    def attach(self, link: Link) -> None:
-        self._link = link
+    def head(self, status: int, headers: dict[str, str]) -> None:
+        raise NotImplementedError
 
-    def detach(self) -> None:
-        """Over; the link serves others now."""
-        self._link = None
+    def data(self, chunk: bytes) -> None:
+        raise NotImplementedError
+
+    def end(self) -> None:
+        raise NotImplementedError
+
+    def broken(self, reason: str, *, sent: bool) -> None:
+        raise NotImplementedError
+
+    def whole(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        """The answer came in one piece; `headers` are shared and must not be changed."""
+        self.head(status, headers)
+        self.data(body)
+        self.end()
 
     def abort(self) -> None:
         self.aborted = True
-        if self._link is not None:
-            self._link.close()
+        if self.link is not None:
+            self.link.close()
+
+
+class _Relayed(Exchange):
+    """An exchange whose answer goes to a sink."""
+
+    def __init__(self, request: bytes, sink: Sink) -> None:
+        self.request = request
+        self.head = sink.head  # type: ignore[method-assign]
+        self.data = sink.data  # type: ignore[method-assign]
+        self.end = sink.end  # type: ignore[method-assign]
+        self.broken = sink.broken  # type: ignore[method-assign]
 
 
 class Link(asyncio.Protocol):
@@ -69,8 +100,10 @@ class Link(asyncio.Protocol):
         self._pool = pool
         self._transport: asyncio.Transport | None = None
         self._parser: httptools.HttpResponseParser | None = None
+        """Made when the answer's first bytes are not a whole answer of a known kind."""
         self._exchange: Exchange | None = None
         self._headers: dict[str, str] = {}
+        self._first = b""
         self._head_bytes = 0
         self._headed = self._complete = self._surplus = self._keep = False
         self.idle_since = 0.0
@@ -78,10 +111,8 @@ class Link(asyncio.Protocol):
     def start(self, exchange: Exchange) -> None:
         assert self._transport is not None
         self._exchange = exchange
-        exchange.attach(self)
-        self._head_bytes = 0
-        self._headed = self._complete = self._surplus = self._keep = False
-        self._parser = httptools.HttpResponseParser(self)
+        exchange.link = self
+        self._parser = None
         self._transport.write(exchange.request)
 
     def close(self) -> None:
@@ -98,9 +129,34 @@ class Link(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's are no subclasses
 
     def data_received(self, data: bytes) -> None:
-        if self._exchange is None or self._parser is None:
+        exchange = self._exchange
+        if exchange is None:
             self.close()  # nobody asked: a server that speaks unasked is not HTTP
             return
+        if self._parser is None:
+            known = self._pool.heads.find(data)
+            if known is not None:
+                self._take(exchange, *known)
+                return
+            self._begin(data)
+        self._parse(data)
+
+    def _take(self, exchange: Exchange, head: Answered, body: bytes) -> None:
+        """A whole answer like one before: the parser need not see it."""
+        self._exchange = exchange.link = None
+        if self.usable:
+            self._pool.returned(self)
+        if not exchange.aborted:
+            exchange.whole(head[0], head[1], body)
+
+    def _begin(self, data: bytes) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self._first = data
+        self._head_bytes = 0
+        self._headed = self._complete = self._surplus = self._keep = False
+
+    def _parse(self, data: bytes) -> None:
+        assert self._parser is not None
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserCallbackError:
@@ -112,6 +168,7 @@ class Link(asyncio.Protocol):
             self._break("it asked for a protocol upgrade")
         else:
             self._progress(len(data))
+            self._first = b""
 
     def _progress(self, size_bytes: int) -> None:
         if self._complete:
@@ -126,11 +183,11 @@ class Link(asyncio.Protocol):
         self._pool.dropped(self)
         if exchange is None or exchange.aborted:
             return
-        exchange.detach()
+        exchange.link = None
         if self._ends_with_connection():
-            exchange.sink.end()
+            exchange.end()
         else:
-            exchange.sink.broken(f"connection lost: {exc}" if exc else "connection closed", sent=True)
+            exchange.broken(f"connection lost: {exc}" if exc else "connection closed", sent=True)
 
     # httptools callbacks
 
@@ -147,11 +204,11 @@ class Link(asyncio.Protocol):
             return  # an interim response; the real one follows
         self._headed = True
         if self._exchange is not None and not self._exchange.aborted:
-            self._exchange.sink.head(status, self._headers)
+            self._exchange.head(status, self._headers)
 
     def on_body(self, body: bytes) -> None:
         if self._exchange is not None and not self._exchange.aborted and not self._complete:
-            self._exchange.sink.data(body)
+            self._exchange.data(body)
 
     def on_message_complete(self) -> None:
         if self._status() >= 200 and not self._complete:
@@ -163,19 +220,23 @@ class Link(asyncio.Protocol):
         """Outside of the parser's callbacks, because the link may start its next exchange at once."""
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
-            exchange.detach()
+            exchange.link = None
         if self.usable and not self._surplus and self._keep:
+            if self._first and self._status() == 200:
+                self._pool.heads.keep(self._first, (200, self._headers))
             self._pool.returned(self)
         else:
             self.close()
         if exchange is not None and not exchange.aborted:
-            exchange.sink.end()
+            exchange.end()
 
     def _status(self) -> int:
         return int(self._parser.get_status_code()) if self._parser is not None else 0
 
     def _ends_with_connection(self) -> bool:
         """A response without length or chunks ends where the connection ends (RFC 9112, 6.3)."""
+        if self._parser is None:
+            return False  # nothing has come
         framed = "content-length" in self._headers or "chunked" in self._headers.get("transfer-encoding", "").lower()
         return self._headed and not framed
 
@@ -183,8 +244,8 @@ class Link(asyncio.Protocol):
         exchange, self._exchange = self._exchange, None
         self.close()
         if exchange is not None and not exchange.aborted:
-            exchange.detach()
-            exchange.sink.broken(reason, sent=True)
+            exchange.link = None
+            exchange.broken(reason, sent=True)
 
 
 class LinkPool:
@@ -199,13 +260,19 @@ class LinkPool:
         self._waiting: deque[Exchange] = deque()
         self._closed = False
         self._emptied: asyncio.Future[None] | None = None
+        self.heads: KnownHeads[Answered] = KnownHeads(KNOWN_BODY_BYTES_MAX)
 
     def send(self, request: bytes, sink: Sink) -> Exchange:
         """Write a complete request, on a warm link if there is one."""
-        exchange = Exchange(request, sink)
+        exchange = _Relayed(request, sink)
+        self.begin(exchange)
+        return exchange
+
+    def begin(self, exchange: Exchange) -> None:
+        """The same for an exchange that takes its answer itself."""
         if self._closed:
-            asyncio.get_running_loop().call_soon(lambda: sink.broken("closed", sent=False))
-            return exchange
+            asyncio.get_running_loop().call_soon(lambda: exchange.broken("closed", sent=False))
+            return
         link = self._warm_link()
         if link is not None:
             link.start(exchange)
@@ -213,7 +280,6 @@ class LinkPool:
             self._waiting.append(exchange)
         else:
             self._connect(exchange)
-        return exchange
 
     async def close(self) -> None:
         self._closed = True
@@ -229,11 +295,11 @@ class LinkPool:
             await asyncio.wait({self._emptied}, timeout=CLOSE_TIMEOUT_S)
 
     def returned(self, link: Link) -> None:
-        exchange = self._next()
+        exchange = self._next() if self._waiting else None
         if exchange is not None:
             link.start(exchange)
             return
-        link.idle_since = asyncio.get_running_loop().time()
+        link.idle_since = monotonic()
         self._idle.append(link)
 
     def dropped(self, link: Link) -> None:
@@ -258,7 +324,7 @@ class LinkPool:
             self._connect(exchange)
 
     def _warm_link(self) -> Link | None:
-        now = asyncio.get_running_loop().time()
+        now = monotonic()
         while self._idle:
             link = self._idle.pop()
             if link.usable and now - link.idle_since < IDLE_S:
@@ -280,12 +346,12 @@ class LinkPool:
                 )
         except (OSError, TimeoutError) as error:
             if not exchange.aborted:
-                exchange.sink.broken(_why(error), sent=False)
+                exchange.broken(_why(error), sent=False)
             self._connect_next()
             return
         if not link.usable:
             if not exchange.aborted:
-                exchange.sink.broken("it closes connections at once", sent=False)
+                exchange.broken("it closes connections at once", sent=False)
             self._connect_next()
             return
         self._links.add(link)
