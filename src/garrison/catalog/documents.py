@@ -45,6 +45,13 @@ class ServerDocument(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     tools: Annotated[ToolsDocument, Meta(description="Which of the server's tools are offered.")] = msgspec.field(
         default_factory=ToolsDocument
     )
+    retry_idempotent: Annotated[
+        bool,
+        Meta(
+            description="true: believe tools that call themselves idempotent or read-only, and call them again "
+            "when the connection broke in mid-call."
+        ),
+    ] = False
     description: Annotated[str, Meta(description="What the server is for, in one line.")] = ""
 
 

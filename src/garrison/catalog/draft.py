@@ -39,6 +39,7 @@ class Draft:
     startup_timeout_s: float | None = None
     allow: tuple[str, ...] | None = None
     deny: tuple[str, ...] = ()
+    retry_idempotent: bool = False
     description: str = ""
     declared_name: str = ""
     """The name as the file has it, when it had to be changed."""

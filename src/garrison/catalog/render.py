@@ -73,6 +73,8 @@ def _behaviour(spec: ServerSpec) -> Iterator[str]:
             yield from _list("allow", spec.tools.allow, 6)
         if spec.tools.deny:
             yield from _list("deny", spec.tools.deny, 6)
+    if spec.retry_idempotent:
+        yield "    retry_idempotent: true"
 
 
 def _list(key: str, items: Iterable[str], indent: int) -> Iterator[str]:

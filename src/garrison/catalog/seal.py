@@ -74,5 +74,6 @@ def _spec(draft: Draft, replaced: dict[int, Text]) -> ServerSpec:
         timeout_s=draft.timeout_s or _DEFAULTS.timeout_s,
         startup_timeout_s=draft.startup_timeout_s or _DEFAULTS.startup_timeout_s,
         tools=ToolFilter(allow=draft.allow if draft.allow is not None else ("*",), deny=draft.deny),
+        retry_idempotent=draft.retry_idempotent,
         description=draft.description,
     )

@@ -38,6 +38,8 @@ class ServerSpec(msgspec.Struct, frozen=True, kw_only=True):
     startup_timeout_s: float = 120.0
     """Deadline from the start of the process to a finished handshake; a first `npx` or `uvx` downloads."""
     tools: ToolFilter = ToolFilter()
+    retry_idempotent: bool = False
+    """Whether tools that call themselves idempotent or read-only are called again after a broken connection."""
     description: str = ""
 
 

@@ -116,6 +116,7 @@ class Call:
         "principal",
         "problem",
         "request",
+        "retries",
         "rpc_id",
         "session",
         "session_id",
@@ -168,6 +169,8 @@ class Call:
         self.finished = False
         self.passed = False
         """Whether it came through all stages, so that what happens now is an outcome and no refusal."""
+        self.retries = 0
+        """How often it was made again after a failure."""
         self.permit: Permit | None = None
         """The breaker let it through and wants to hear what became of it."""
         self.limited = False

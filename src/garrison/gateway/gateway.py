@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from dataclasses import dataclass, field
 
@@ -14,6 +15,7 @@ from garrison.gateway.inbound import Inbound
 from garrison.gateway.inflight import InFlight
 from garrison.gateway.parked import ParkedCalls
 from garrison.gateway.pipeline import Pipeline
+from garrison.gateway.retries import RetryPolicy
 from garrison.gateway.sessions import Sessions
 from garrison.gateway.stages.admit import Admit
 from garrison.gateway.stages.audit import Audit, Intent
@@ -24,6 +26,7 @@ from garrison.gateway.stages.connect import Connect
 from garrison.gateway.stages.forward import Forward
 from garrison.gateway.stages.limit import Limit, Limits
 from garrison.gateway.stages.observe import Observe
+from garrison.gateway.stages.retry import Retry
 from garrison.gateway.stages.route import Route
 from garrison.gateway.stages.screen import Screen
 from garrison.gateway.stages.validate import Validate
@@ -55,6 +58,7 @@ class Parts:
     """Our `serverInfo` and `clientInfo`."""
     limits: Limits = field(default_factory=Limits)
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
 
 
 class Gateway:
@@ -104,6 +108,7 @@ class Gateway:
             Validate(),
             Screen(authoriser),
             self.breaker,
+            Retry(parts.retry, directory, parts.metrics, random.random),
             Intent(parts.ledger, parts.clock, durable=durable),
             Forward(self.in_flight, self.back_channel, self.parked, dict(parts.identity)),
         )

@@ -11,8 +11,8 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from garrison.gateway.call import Call, Outcome, Pending
-from garrison.gateway.stage import Stage
-from garrison.kernel.errors import Defect, GarrisonError
+from garrison.gateway.stage import Again, Stage
+from garrison.kernel.errors import Defect, GarrisonError, TimedOut
 
 ORDER = (
     "observe",  # outermost: what is refused is measured too
@@ -26,7 +26,8 @@ ORDER = (
     "validate",
     "screen",
     "breaker",  # a server that does not answer is not asked
-    "intent",  # the record of what is about to be done, before it is done
+    "retry",  # below the breaker, which counts calls and not attempts
+    "intent",  # the record of what is about to be done, before it is done: one for each attempt
     "forward",
 )
 
@@ -41,6 +42,7 @@ class Pipeline:
         check_order(stages)
         self._enter = tuple(stage.enter for stage in stages)
         self._leave = tuple(_way_up(stages[:entered]) for entered in range(len(stages) + 1))
+        self._below = {stage.name: index + 1 for index, stage in enumerate(stages)}
         self._answer = answer
         self._parked: set[asyncio.Task[None]] = set()
 
@@ -95,12 +97,26 @@ class Pipeline:
         for leave in self._leave[call.depth]:
             try:
                 outcome = leave(call, outcome)
+            except Again as again:
+                self._go_again(call, again)
+                return
             except GarrisonError as error:
                 outcome = Outcome(failure=error)
             except Exception:  # boundary: as above, on the way up
                 log.exception("a stage failed on the way up", extra={"call": call.id, "method": call.method})
                 outcome = Outcome(failure=_defect(call))
         self._answer(call, outcome)
+
+    def _go_again(self, call: Call, again: Again) -> None:
+        """Down once more, a little later; whoever gives the call up meanwhile ends it."""
+        call.finished, call.depth = False, self._below[again.stage]
+        timer = asyncio.get_running_loop().call_later(again.after_s, self._advance, call, call.depth)
+
+        def give_up(reason: str) -> None:
+            timer.cancel()
+            call.finish(Outcome(failure=TimedOut("call.cancelled", f"the call was given up: {reason}")))
+
+        call.on_cancel = give_up
 
 
 def _way_up(entered: Sequence[Stage]) -> tuple[Callable[[Call, Outcome], Outcome], ...]:

@@ -12,10 +12,19 @@ Step = Outcome | Pending | Awaitable["Outcome | None"] | None
 An awaitable takes the call off the hot path; the pipeline goes on with what it returns."""
 
 
+class Again(Exception):
+    """Raised by a stage's `leave`: the call goes down once more through the stages below that one, `after_s` later."""
+
+    def __init__(self, stage: str, after_s: float) -> None:
+        super().__init__(stage)
+        self.stage = stage
+        self.after_s = after_s
+
+
 class Stage:
     """One stage. `needs` and `gives` are names of facts about the call; an impossible order fails at start-up.
 
-    `enter` may raise a `GarrisonError`, which refuses the call.
+    Both ways may raise a `GarrisonError`, which refuses the call; `leave` may raise `Again`.
     """
 
     name: ClassVar[str]

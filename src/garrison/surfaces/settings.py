@@ -104,6 +104,26 @@ class BreakerSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 300.0
 
 
+class RetrySettings(msgspec.Struct, frozen=True, kw_only=True):
+    retries_max: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=10,
+            description="How often a call is made again that failed where nothing can have happened twice; 0: never.",
+        ),
+    ] = 2
+    budget_share: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1,
+            description="Retries per call of a server that are allowed in the long run, so that they "
+            "cannot become a storm.",
+        ),
+    ] = 0.2
+
+
 class LedgerGroup(msgspec.Struct, frozen=True, kw_only=True):
     durability: Annotated[
         Literal["batched", "strict"],
@@ -150,6 +170,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     edge: EdgeSettings = EdgeSettings()
     limits: LimitSettings = LimitSettings()
     breaker: BreakerSettings = BreakerSettings()
+    retry: RetrySettings = RetrySettings()
     ledger: LedgerGroup = LedgerGroup()
     logs: LogSettings = LogSettings()
     supervisor: SupervisorSettings = SupervisorSettings()

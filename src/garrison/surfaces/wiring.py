@@ -17,6 +17,7 @@ from garrison.catalog.spec import ServerSpec, Transport
 from garrison.gateway.breakers import BreakerPolicy
 from garrison.gateway.gateway import Gateway, Parts
 from garrison.gateway.parked import ParkedCalls
+from garrison.gateway.retries import RetryPolicy
 from garrison.gateway.sessions import Sessions
 from garrison.gateway.stages.limit import Limits
 from garrison.gateway.upstreams.directory import Directory
@@ -99,6 +100,7 @@ def build(home: Home, settings: Settings, snapshot: Snapshot, fleet_id: str) -> 
         identity=IDENTITY,
         limits=_limits(settings),
         breaker=_breaker(settings),
+        retry=RetryPolicy(settings.retry.retries_max, budget_share=settings.retry.budget_share),
     )
     reaper = Reaper()
     supervisor, dialer = _supervisor(home, settings, directory, ledger, reaper, fleet_id)

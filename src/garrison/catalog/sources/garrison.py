@@ -76,6 +76,7 @@ def _draft(entry: Entry, server: ServerDocument, notes: Notes) -> Draft | None:
         startup_timeout_s=server.startup_timeout_s,
         allow=server.tools.allow,
         deny=server.tools.deny,
+        retry_idempotent=server.retry_idempotent,
         description=server.description,
     )
     if isinstance(command, Scalar) and isinstance(command.value, str):  # reported; go on with what is meant
