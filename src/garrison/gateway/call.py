@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
@@ -104,6 +104,7 @@ class Call:
         "finish",
         "finished",
         "id",
+        "kept_key",
         "limited",
         "message",
         "method",
@@ -169,6 +170,8 @@ class Call:
         self.finished = False
         self.passed = False
         """Whether it came through all stages, so that what happens now is an outcome and no refusal."""
+        self.kept_key: Hashable | None = None
+        """Under which its answer may be kept; None where it may not, or was found."""
         self.retries = 0
         """How often it was made again after a failure."""
         self.permit: Permit | None = None

@@ -13,6 +13,7 @@ from garrison.gateway.breakers import BreakerPolicy
 from garrison.gateway.call import Call, HttpRequest, Sink
 from garrison.gateway.inbound import Inbound
 from garrison.gateway.inflight import InFlight
+from garrison.gateway.kept import KeptAnswers
 from garrison.gateway.parked import ParkedCalls
 from garrison.gateway.pipeline import Pipeline
 from garrison.gateway.retries import RetryPolicy
@@ -22,6 +23,7 @@ from garrison.gateway.stages.audit import Audit, Intent
 from garrison.gateway.stages.authenticate import Authenticate
 from garrison.gateway.stages.authorise import Authorise
 from garrison.gateway.stages.breaker import CircuitBreaker
+from garrison.gateway.stages.cache import Cache
 from garrison.gateway.stages.connect import Connect
 from garrison.gateway.stages.forward import Forward
 from garrison.gateway.stages.limit import Limit, Limits
@@ -59,6 +61,7 @@ class Parts:
     limits: Limits = field(default_factory=Limits)
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    kept: KeptAnswers = field(default_factory=lambda: KeptAnswers(1000, 32 * 1024 * 1024))
 
 
 class Gateway:
@@ -107,6 +110,7 @@ class Gateway:
             Connect(directory, self.own, self.streams, self.back_channel),
             Validate(),
             Screen(authoriser),
+            Cache(parts.kept, directory, parts.metrics, parts.clock.monotonic_s),
             self.breaker,
             Retry(parts.retry, directory, parts.metrics, random.random),
             Intent(parts.ledger, parts.clock, durable=durable),

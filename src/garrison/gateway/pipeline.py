@@ -25,6 +25,7 @@ ORDER = (
     "connect",  # only who may call a server can start it, or open a connection of their own
     "validate",
     "screen",
+    "cache",  # below screen: what a caller may see is decided anew each time
     "breaker",  # a server that does not answer is not asked
     "retry",  # below the breaker, which counts calls and not attempts
     "intent",  # the record of what is about to be done, before it is done: one for each attempt

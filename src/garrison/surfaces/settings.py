@@ -124,6 +124,20 @@ class RetrySettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 0.2
 
 
+class CacheSettings(msgspec.Struct, frozen=True, kw_only=True):
+    entries_max: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Answers that are kept where their server allows it (ttlMs); 0: none. They never cross "
+            "from one principal to another unless the server calls them public.",
+        ),
+    ] = 1_000
+    size_bytes_max: Annotated[
+        int, Meta(ge=0, description="Bytes of all kept answers (default 32 MiB); the least used go first.")
+    ] = 32 * 1024 * 1024
+
+
 class LedgerGroup(msgspec.Struct, frozen=True, kw_only=True):
     durability: Annotated[
         Literal["batched", "strict"],
@@ -171,6 +185,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     limits: LimitSettings = LimitSettings()
     breaker: BreakerSettings = BreakerSettings()
     retry: RetrySettings = RetrySettings()
+    cache: CacheSettings = CacheSettings()
     ledger: LedgerGroup = LedgerGroup()
     logs: LogSettings = LogSettings()
     supervisor: SupervisorSettings = SupervisorSettings()

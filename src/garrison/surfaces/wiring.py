@@ -16,6 +16,7 @@ from garrison.catalog.snapshot import Snapshot
 from garrison.catalog.spec import ServerSpec, Transport
 from garrison.gateway.breakers import BreakerPolicy
 from garrison.gateway.gateway import Gateway, Parts
+from garrison.gateway.kept import KeptAnswers
 from garrison.gateway.parked import ParkedCalls
 from garrison.gateway.retries import RetryPolicy
 from garrison.gateway.sessions import Sessions
@@ -100,6 +101,7 @@ def build(home: Home, settings: Settings, snapshot: Snapshot, fleet_id: str) -> 
         identity=IDENTITY,
         limits=_limits(settings),
         breaker=_breaker(settings),
+        kept=KeptAnswers(settings.cache.entries_max, settings.cache.size_bytes_max),
         retry=RetryPolicy(settings.retry.retries_max, budget_share=settings.retry.budget_share),
     )
     reaper = Reaper()

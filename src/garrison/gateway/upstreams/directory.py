@@ -11,6 +11,7 @@ from garrison.gateway.upstreams.upstream import Upstream
 from garrison.kernel.errors import NotFound
 from garrison.protocol import methods
 from garrison.protocol.connection import Connection
+from garrison.protocol.messages import Message
 
 
 class Directory:
@@ -24,6 +25,7 @@ class Directory:
         self._retired: list[Upstream] = []
         self._listeners: list[Callable[[str, str], None]] = []
         self._on_connected: list[Callable[[str], None]] = []
+        self._on_heard: list[Callable[[str, Message], None]] = []
         self.demand: Callable[[str], Awaitable[None]] | None = None
 
     @property
@@ -38,6 +40,10 @@ class Directory:
         """Call back with a server's name when another instance of it serves."""
         self._on_connected.append(listener)
 
+    def on_heard(self, listener: Callable[[str, Message], None]) -> None:
+        """Call back with a server's name and what it says unasked."""
+        self._on_heard.append(listener)
+
     def apply(self, snapshot: Snapshot) -> None:
         """Take over a snapshot's servers; an unchanged one keeps its connection and lists."""
         wanted = {name: spec for name, spec in snapshot.servers.items() if spec.enabled}
@@ -45,7 +51,9 @@ class Directory:
         replaced = [upstream for name, upstream in before.items() if wanted.get(name) != upstream.spec]
         self._retired = [upstream for upstream in (*self._retired, *replaced) if upstream.in_flight]
         self._upstreams = {
-            name: before[name] if name in before and before[name].spec == spec else Upstream(spec, self._changed)
+            name: before[name]
+            if name in before and before[name].spec == spec
+            else Upstream(spec, self._changed, self._heard)
             for name, spec in wanted.items()
         }
         for server in before.keys() - wanted.keys():
@@ -107,6 +115,10 @@ class Directory:
 
     def _named(self, name: str) -> list[Upstream]:
         return [upstream for upstream in (*self._retired, *self._upstreams.values()) if upstream.name == name]
+
+    def _heard(self, server: str, message: Message) -> None:
+        for listener in self._on_heard:
+            listener(server, message)
 
     def _changed(self, server: str, notification: str) -> None:
         for listener in self._listeners:

@@ -28,10 +28,13 @@ log = logging.getLogger("garrison.gateway")
 class Upstream:
     """Lists outlive the connection: a server that is away keeps its place in the aggregate until it is removed.
 
-    `changed(server, notification method)` is called when a list has changed.
+    `changed(server, notification method)` is called when a list has changed, `heard(server, message)` with what the
+    server says unasked.
     """
 
-    def __init__(self, spec: ServerSpec, changed: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, spec: ServerSpec, changed: Callable[[str, str], None], heard: Callable[[str, Message], None]
+    ) -> None:
         self.spec = spec
         self.connection: Connection | None = None
         self.lists: Mapping[str, Mapping[str, Definition]] = {method: {} for method in methods.LIST_MEMBER}
@@ -43,6 +46,7 @@ class Upstream:
         self._idle = asyncio.Event()
         self._idle.set()
         self._changed = changed
+        self._tell = heard
         self._refreshing: asyncio.Task[None] | None = None
         self._stale: set[str] = set()
 
@@ -134,6 +138,7 @@ class Upstream:
             self._changed(self.name, _NOTIFICATION[method])
 
     def _heard(self, message: Message) -> None:
+        self._tell(self.name, message)
         if message.method is not UNSET and message.method in methods.LIST_CHANGED:
             self.refresh(methods.LIST_CHANGED[message.method])
 
