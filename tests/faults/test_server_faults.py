@@ -58,6 +58,9 @@ class Outcomes:
     def message(self, message: Message) -> None:
         raise AssertionError("nothing was to be reported")
 
+    def streaming(self) -> None:
+        """Not of interest."""
+
     def question(self, question: Question) -> None:
         raise AssertionError("nothing was to be asked")
 

@@ -38,6 +38,9 @@ class Recorded:
     def message(self, message: Message) -> None:
         self.messages.append(message)
 
+    def streaming(self) -> None:
+        """Not of interest."""
+
     def question(self, question: Question) -> None:
         question.refuse()
 

@@ -84,6 +84,11 @@ class Exchange:
             self._postpone()
         self._tell(notification_frame(message.method, params))
 
+    def streaming(self) -> None:
+        """On its transparent endpoint a legacy server's stream stays one."""
+        if self._call.endpoint and self._call.era == "legacy":
+            self._open_stream()
+
     def question(self, question: Question) -> None:
         """A legacy server asks: over the open stream of a legacy client, or by a round trip of a modern one."""
         call = self._call
@@ -172,15 +177,18 @@ class Exchange:
 
     def _tell(self, frame: bytes) -> bool:
         """Put a message on the client's stream, which the first one opens; False when the client takes no stream."""
+        if not self._open_stream():
+            return False
+        self._call.sink.event(frame)
+        return True
+
+    def _open_stream(self) -> bool:
         call = self._call
-        if call.finished:
+        if call.finished or not reading_of(call.request.head).accepts_stream:
             return False
         if not call.streaming:
-            if not reading_of(call.request.head).accepts_stream:
-                return False
             call.streaming = True
             call.sink.open_stream(outbound.STREAM)
-        call.sink.event(frame)
         return True
 
     def _headers(self, params: Params) -> dict[str, str] | None:

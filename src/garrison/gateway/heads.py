@@ -58,6 +58,7 @@ class HeadReading:
         "key",
         "method",
         "name",
+        "params",
         "problem",
         "session",
         "verb_method",
@@ -74,6 +75,10 @@ class HeadReading:
         self.verb_method = "" if head.verb == "POST" else _VERBS.get(head.verb, head.verb)
         self.method = sent.get(headers.METHOD)
         self.name = headers.decode_value(sent.get(headers.NAME, ""))
+        self.params = {
+            name: headers.decode_value(value) for name, value in sent.items() if name.startswith(headers.PARAM_PREFIX)
+        }
+        """`Mcp-Param-*`, decoded; None where a wrapping is malformed."""
         self.endpoint = ""
         self.problem: GarrisonError | None = None
         try:

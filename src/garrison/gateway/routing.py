@@ -84,14 +84,17 @@ def is_known(method: str, era: Era, *, is_aggregate: bool, owned: bool = False) 
 def owner_of(call: Call, upstream: Upstream) -> Owner | None:
     """Who needs a connection of its own to this server; None where the shared one serves.
 
-    A modern server knows nothing of connections. A legacy one over HTTP has a session for each of ours, as it would
-    without us; one behind pipes gets a process of its own for a client that it may ask.
+    A legacy session over HTTP has a session of its own there too, as it would without us, and a legacy client that
+    can be asked gets a process of its own behind pipes. Where the server speaks both eras, it is spoken to in the
+    client's. A modern server knows nothing of connections.
     """
-    if upstream.connection is None or upstream.connection.info.era == "modern":
+    if upstream.connection is None or upstream.refuses_legacy:
         return None
     if call.session is not None:
         needed = upstream.spec.transport != "stdio" or bool(call.session.capabilities)
         return Owner(call.session.id, upstream.name, call.session.capabilities) if needed else None
+    if upstream.connection.info.era == "modern":
+        return None
     capabilities = askable(call)
     if capabilities and call.principal is not None and call.method != methods.DISCOVER:
         return Owner(call.principal.id, upstream.name, capabilities)

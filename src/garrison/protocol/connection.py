@@ -38,6 +38,9 @@ class Reply(Protocol):
     def message(self, message: Message) -> None:
         """A notification that belongs to the request (progress, log)."""
 
+    def streaming(self) -> None:
+        """The server answers with a stream of events."""
+
     def question(self, question: Question) -> None:
         """The server asks its client something because of this request; it wants to be answered or refused."""
 
@@ -258,6 +261,12 @@ class Connection:
         else:
             self._serve(message, request_id)
 
+    def streaming(self, request_id: int) -> None:
+        """The answer to this request comes as a stream."""
+        reply = self._pending.get(request_id)
+        if reply is not None:
+            reply.streaming()
+
     def failed(self, request_id: int, error: GarrisonError) -> None:
         """This one request will get no answer."""
         reply = self._pending.pop(request_id, None)
@@ -339,6 +348,9 @@ class _Awaited:
 
     def message(self, message: Message) -> None:
         """Progress of our own requests interests nobody."""
+
+    def streaming(self) -> None:
+        """How it comes is all the same here."""
 
     def question(self, question: Question) -> None:
         question.refuse()

@@ -51,6 +51,11 @@ def param_headers(input_schema: object, arguments: dict[str, Any]) -> dict[str, 
     return found
 
 
+def header_names(input_schema: object) -> frozenset[str]:
+    """All `Mcp-Param-*` headers that a schema asks for."""
+    return frozenset(PARAM_PREFIX + token.lower() for _, token in _annotated(input_schema, ()))
+
+
 def _annotated(schema: object, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
     if len(path) > 16 or not isinstance(schema, dict):
         return

@@ -12,6 +12,7 @@ from garrison.gateway.streams import Streams
 from garrison.gateway.upstreams.directory import Directory
 from garrison.gateway.upstreams.own import OwnConnections, Owner, Ready
 from garrison.gateway.upstreams.upstream import Upstream
+from garrison.kernel.errors import GarrisonError
 from garrison.protocol import methods
 from garrison.protocol.connection import Connection
 from garrison.protocol.messages import Message, RpcError, notification_frame
@@ -50,7 +51,14 @@ class Connect(Stage):
 
     async def _open(self, call: Call, owner: Owner, upstream: Upstream) -> Outcome | None:
         ready = self._hear_for(call.session.id, upstream) if call.session is not None else _hear_nothing
-        call.connection = await self._own.open(owner, ready)
+        try:
+            call.connection = await self._own.open(owner, ready)
+        except GarrisonError:
+            if upstream.connection is None or upstream.connection.info.era == "legacy":
+                raise
+            # Servers do not say whether they speak the older era too. This one does not, so the bridge has to serve.
+            upstream.refuses_legacy = True
+            call.owner = None
         return None
 
     def _hear_for(self, session_id: str, upstream: Upstream) -> Ready:

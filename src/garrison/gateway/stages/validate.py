@@ -11,9 +11,13 @@ from msgspec import Raw
 
 from garrison.gateway import aggregate
 from garrison.gateway.call import Call
+from garrison.gateway.heads import reading_of
+from garrison.gateway.refusals import header_mismatch
 from garrison.gateway.stage import Stage, Step
+from garrison.gateway.upstreams.definition import Definition
 from garrison.kernel.errors import Invalid, NotFound
 from garrison.protocol import methods
+from garrison.protocol.headers import decode_value
 from garrison.protocol.messages import decode_any, raw
 
 _NO_ARGUMENTS = Raw(b"{}")
@@ -38,6 +42,8 @@ class Validate(Stage):
         call.definition = definition
         call.arguments = _arguments(call)
         call.params["arguments"] = raw(call.arguments)
+        if definition is not None and call.era == "modern":
+            _check_param_headers(call, definition)
         checker = definition.input if definition is not None else None
         if checker is not None and not checker.is_valid(call.arguments):
             problems = "; ".join(checker.problems(call.arguments))
@@ -52,6 +58,16 @@ def _arguments(call: Call) -> dict[str, object]:
     if not isinstance(found, dict):
         raise Invalid("tool.bad_arguments", "the arguments of a tool call must be an object")
     return found
+
+
+def _check_param_headers(call: Call, definition: Definition) -> None:
+    """2026-07-28: arguments that the schema mirrors into headers must stand there, and say the same."""
+    sent = reading_of(call.request.head)
+    owed = definition.headers(call.arguments or {})
+    for name in definition.header_names:
+        wanted = decode_value(owed[name]) if name in owed else None
+        if (name in sent.params) != (name in owed) or sent.params.get(name) != wanted:
+            raise header_mismatch(name)
 
 
 def _unknown_tool(call: Call) -> NotFound:

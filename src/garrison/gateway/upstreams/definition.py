@@ -11,7 +11,7 @@ from msgspec import Raw
 from garrison.catalog.spec import ToolFilter
 from garrison.kernel.errors import Invalid
 from garrison.protocol import methods
-from garrison.protocol.headers import param_headers
+from garrison.protocol.headers import header_names, param_headers
 from garrison.protocol.messages import raw
 from garrison.protocol.schema import Validator
 
@@ -35,7 +35,8 @@ class Definition:
         self.content = content
         self.body: Raw = raw(content)
         self.has_output_schema = isinstance(content.get("outputSchema"), dict)
-        self._carries_headers = "x-mcp-header" in str(content.get("inputSchema", ""))
+        self.header_names = header_names(content.get("inputSchema"))
+        """The `Mcp-Param-*` headers that its schema asks for."""
         self._validators: dict[str, Validator | None] = {}
 
     @property
@@ -50,7 +51,7 @@ class Definition:
 
     def headers(self, arguments: dict[str, Any]) -> dict[str, str]:
         """The `Mcp-Param-*` headers that a call with these arguments owes."""
-        return param_headers(self.content.get("inputSchema"), arguments) if self._carries_headers else {}
+        return param_headers(self.content.get("inputSchema"), arguments) if self.header_names else {}
 
     def renamed(self, name: str) -> Raw:
         """The definition under another name."""

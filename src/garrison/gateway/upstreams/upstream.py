@@ -49,6 +49,10 @@ class Upstream:
         self._tell = heard
         self._refreshing: asyncio.Task[None] | None = None
         self._stale: set[str] = set()
+        self.refuses_legacy = False
+        """A modern server that was asked for a legacy connection too, and would not."""
+        self._told: set[str] = set()
+        """Lists that the server said have changed: that is passed on, even where we see no difference."""
 
     @property
     def name(self) -> str:
@@ -62,6 +66,7 @@ class Upstream:
         """A new instance is ready: use it and read its lists."""
         self.connection = connection
         self.problem = self.hint = ""
+        self.refuses_legacy = False
         connection.on_message(self._heard)
         self._subscribe(connection)
         self.refresh(methods.LIST_MEMBER)
@@ -134,12 +139,16 @@ class Upstream:
         found = definitions(self.name, method, items, self.spec.tools)
         before = self.lists[method]
         self.lists = {**self.lists, method: found}
-        if self.listed and [each.content for each in before.values()] != [each.content for each in found.values()]:
+        told = method in self._told
+        self._told.discard(method)
+        differs = [each.content for each in before.values()] != [each.content for each in found.values()]
+        if told or (self.listed and differs):
             self._changed(self.name, _NOTIFICATION[method])
 
     def _heard(self, message: Message) -> None:
         self._tell(self.name, message)
         if message.method is not UNSET and message.method in methods.LIST_CHANGED:
+            self._told.update(methods.LIST_CHANGED[message.method])
             self.refresh(methods.LIST_CHANGED[message.method])
 
     def _subscribe(self, connection: Connection) -> None:
@@ -174,6 +183,9 @@ class _Listening:
 
     def message(self, message: Message) -> None:
         self._heard(message)
+
+    def streaming(self) -> None:
+        """A subscription is nothing else."""
 
     def question(self, question: Question) -> None:
         question.refuse()

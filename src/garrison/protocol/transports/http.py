@@ -238,6 +238,8 @@ class _Answer(Exchange):
             self._transport.keep_session(headers["mcp-session-id"])
         if is_event_stream(headers) and status < 300:
             self._events = EventReader()
+            if self._request_id is not None:
+                self._transport.connection.streaming(self._request_id)
 
     def data(self, chunk: bytes) -> None:
         if self._events is not None:
