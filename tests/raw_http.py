@@ -12,15 +12,16 @@ JSON = b"Content-Type: application/json\r\nAccept: application/json, text/event-
 PING = b'{"jsonrpc":"2.0","id":1,"method":"ping"}'
 
 
-async def exchange(running: Running, data: bytes, *, wait_s: float = 3.0) -> bytes:
-    """Send bytes, half-close, read until the end."""
+async def exchange(running: Running, data: bytes, *, wait_s: float = 3.0, half_close: bool = True) -> bytes:
+    """Send bytes, read until the end."""
     parts = urlsplit(running.url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     try:
         writer.write(data)
-        writer.write_eof()
+        if half_close:
+            writer.write_eof()
         async with asyncio.timeout(wait_s):
-            return await reader.read(1 << 20)
+            return await reader.read(1 << 20 if half_close else -1)
     except TimeoutError:
         return b""
     finally:

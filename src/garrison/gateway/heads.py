@@ -133,6 +133,9 @@ def check_media_types(sent: Mapping[str, str]) -> None:
     if kind != "application/json":
         message = "the Content-Type must be application/json"
         raise ProtocolError("protocol.content_type", message, codes.INVALID_REQUEST, 415)
+    if sent.get("content-encoding", "identity").strip().lower() != "identity":
+        message = "compressed requests are not read here; leave out Content-Encoding"
+        raise ProtocolError("protocol.content_encoding", message, codes.INVALID_REQUEST, 415)
     if not accepts(sent, "application/json"):
         raise _not_acceptable("application/json")
 

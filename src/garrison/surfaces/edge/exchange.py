@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from garrison.gateway.call import HttpRequest
 from garrison.gateway.heads import Head
 from garrison.protocol.events import write_event
+from garrison.surfaces.edge.compression import COMPRESS_FROM_BYTES, compressed, is_worth_it, takes_gzip
 
 WRITE_BUFFER_MAX = 16 * 1024 * 1024
 """A client that reads its stream so slowly is cut off."""
@@ -66,6 +67,19 @@ class Exchange:
     # the gateway's sink
 
     def respond(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+        if len(body) >= COMPRESS_FROM_BYTES and is_worth_it(body, headers):
+            self._respond_large(status, body, {**headers, "vary": "accept-encoding"})
+            return
+        self._respond(status, body, headers)
+
+    def _respond_large(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+        if not takes_gzip(self.head.headers.get("accept-encoding", "")):
+            self._respond(status, body, headers)
+            return
+        packed = {**headers, "content-encoding": "gzip"}
+        compressed(body, lambda smaller: self._respond(status, smaller, packed))
+
+    def _respond(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         if self.disconnected:
             return
         lines = [_STATUS[status], *_lines(headers), b"content-length: %d\r\n" % len(body), self._connection_line()]
