@@ -87,7 +87,12 @@ def _wrk(
     calls = int(_found(r"(\d+) requests in", said))
     refused = int(_found(r"Non-2xx or 3xx responses: (\d+)", said) or 0)
     failed = sum(int(number) for number in re.findall(r"(?:connect|read|write|timeout) (\d+)", said))
-    return calls, float(_found(r"Requests/sec:\s+([\d.]+)", said)), (_us(said, "50%"), _us(said, "99%")), refused + failed
+    return (
+        calls,
+        float(_found(r"Requests/sec:\s+([\d.]+)", said)),
+        (_us(said, "50%"), _us(said, "99%")),
+        refused + failed,
+    )
 
 
 def _found(pattern: str, text: str) -> str:

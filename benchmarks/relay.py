@@ -1,4 +1,4 @@
-"""A byte relay, the least that a proxy in Python can be: `python benchmarks/relay.py UPSTREAM_PORT`; prints its port."""
+"""A byte relay, the least that a proxy in Python can be: `python benchmarks/relay.py UPSTREAM_PORT` prints its port."""
 
 from __future__ import annotations
 

@@ -21,10 +21,18 @@ def answer(call: Call, outcome: Outcome) -> None:
             call.sink.event(frame(call, outcome))
         call.sink.end_stream()
         return
-    if outcome.failure is None and outcome.error is None and call.rpc_id is None:
+    if outcome.failure is None and outcome.error is None:
+        _result(call, outcome)
+        return
+    call.sink.respond(status(call, outcome), frame(call, outcome), headers(outcome))
+
+
+def _result(call: Call, outcome: Outcome) -> None:
+    if call.rpc_id is None:
         call.sink.respond(202 if call.request.head.verb == "POST" else 200, b"", {})
         return
-    call.sink.respond(status(call, outcome), frame(call, outcome), headers(call, outcome))
+    body = result_frame(call.rpc_id, outcome.result if outcome.result is not None else EMPTY)
+    call.sink.respond(200, body, {**JSON, "mcp-session-id": call.session_id} if call.session_id else JSON)
 
 
 def frame(call: Call, outcome: Outcome) -> bytes:
@@ -48,13 +56,10 @@ def status(call: Call, outcome: Outcome) -> int:
     return MODERN_HTTP_STATUS.get(_error(outcome).code, 200)
 
 
-def headers(call: Call, outcome: Outcome) -> dict[str, str]:
-    found = dict(JSON)
-    if outcome.failure is not None:
-        found.update(_refusal_headers(outcome.failure))
-    elif call.method == "initialize" and call.session_id:
-        found["mcp-session-id"] = call.session_id
-    return found
+def headers(outcome: Outcome) -> dict[str, str]:
+    """Of a refusal."""
+    more = _refusal_headers(outcome.failure) if outcome.failure is not None else {}
+    return {**JSON, **more} if more else JSON
 
 
 def _error(outcome: Outcome) -> RpcError:

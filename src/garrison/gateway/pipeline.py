@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from garrison.gateway.call import Call, Outcome, Pending
-from garrison.gateway.stage import Again, Stage
+from garrison.gateway.stage import Again, Stage, Step
 from garrison.kernel.errors import Defect, GarrisonError, TimedOut
 
 ORDER = (
@@ -32,6 +33,8 @@ ORDER = (
     "forward",
 )
 
+Steps = tuple[tuple[int, Callable[[Call], Step]], ...]
+
 log = logging.getLogger("garrison.gateway")
 
 
@@ -41,31 +44,28 @@ class Pipeline:
     def __init__(self, stages: Sequence[Stage], answer: Callable[[Call, Outcome], None]) -> None:
         """Raises `Defect` when the stages are not in THE order or one needs what none above it gives."""
         check_order(stages)
-        self._enter = tuple(stage.enter for stage in stages)
+        self._steps = tuple(_way_down(stages, entered) for entered in range(len(stages) + 1))
         self._leave = tuple(_way_up(stages[:entered]) for entered in range(len(stages) + 1))
         self._below = {stage.name: index + 1 for index, stage in enumerate(stages)}
         self._answer = answer
         self._parked: set[asyncio.Task[None]] = set()
 
     def start(self, call: Call) -> None:
-        def finish(outcome: Outcome) -> None:
-            self._finish(call, outcome)
-
-        call.finish = finish
+        call.finish = partial(self._finish, call)
         self._advance(call, 0)
 
-    def _advance(self, call: Call, index: int) -> None:
+    def _advance(self, call: Call, entered: int) -> None:
+        """On with the stages below those that were entered."""
         try:
-            while index < len(self._enter):
-                call.depth = index + 1
-                step = self._enter[index](call)
-                index += 1
+            for depth, enter in self._steps[entered]:
+                call.depth = depth
+                step = enter(call)
                 if step is None:
                     continue
                 if isinstance(step, Outcome):
                     self._finish(call, step)
                 elif not isinstance(step, Pending):
-                    self._park(call, step, index)
+                    self._park(call, step, depth)
                 return
         except GarrisonError as error:
             self._finish(call, Outcome(failure=error))
@@ -73,12 +73,12 @@ class Pipeline:
             log.exception("a stage failed", extra={"call": call.id, "method": call.method})
             self._finish(call, Outcome(failure=_defect(call)))
 
-    def _park(self, call: Call, step: Awaitable[Outcome | None], index: int) -> None:
-        task = asyncio.ensure_future(self._resume(call, step, index))
+    def _park(self, call: Call, step: Awaitable[Outcome | None], depth: int) -> None:
+        task = asyncio.ensure_future(self._resume(call, step, depth))
         self._parked.add(task)
         task.add_done_callback(self._parked.discard)
 
-    async def _resume(self, call: Call, step: Awaitable[Outcome | None], index: int) -> None:
+    async def _resume(self, call: Call, step: Awaitable[Outcome | None], depth: int) -> None:
         try:
             outcome = await step
         except GarrisonError as error:
@@ -89,7 +89,7 @@ class Pipeline:
         if outcome is not None:
             self._finish(call, outcome)
         elif not call.finished:
-            self._advance(call, index)
+            self._advance(call, depth)
 
     def _finish(self, call: Call, outcome: Outcome) -> None:
         if call.finished:
@@ -118,6 +118,12 @@ class Pipeline:
             call.finish(Outcome(failure=TimedOut("call.cancelled", f"the call was given up: {reason}")))
 
         call.on_cancel = give_up
+
+
+def _way_down(stages: Sequence[Stage], entered: int) -> Steps:
+    """The stages below that look at requests, each with how many are entered with it."""
+    below = enumerate(stages[entered:], entered + 1)
+    return tuple((depth, stage.enter) for depth, stage in below if type(stage).enter is not Stage.enter)
 
 
 def _way_up(entered: Sequence[Stage]) -> tuple[Callable[[Call, Outcome], Outcome], ...]:

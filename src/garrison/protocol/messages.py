@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ Params = dict[str, Raw]
 """Members of `params`, each as raw JSON. A member that stands twice counts once: the last one."""
 
 EMPTY = Raw(b"{}")
+_QUOTE = ord('"')
 
 encode = msgspec.json.Encoder().encode
 
@@ -43,6 +45,10 @@ decode_params = msgspec.json.Decoder(Params).decode
 decode_error = msgspec.json.Decoder(RpcError).decode
 decode_text = msgspec.json.Decoder(str).decode
 decode_any = msgspec.json.Decoder().decode
+
+
+_method = lru_cache(256)(encode)
+"""There are only so many methods."""
 
 
 def params_of(message: Message) -> Params:
@@ -75,14 +81,16 @@ def raw(value: Any) -> Raw:
 def text(params: Params, key: str) -> str:
     """The string member `key`, or an empty string when it is absent or no string."""
     found = params.get(key)
-    if found is None or bytes(memoryview(found)[:1]) != b'"':
+    if found is None or memoryview(found)[0] != _QUOTE:
         return ""
     return decode_text(found)
 
 
 def request_frame(request_id: Id, method: str, params: Params | None) -> bytes:
-    head = b'{"jsonrpc":"2.0","id":' + encode(request_id) + b',"method":' + encode(method)
-    return head + (b',"params":' + encode(params) + b"}" if params is not None else b"}")
+    number = b"%d" % request_id if isinstance(request_id, int) else encode(request_id)
+    if params is None:
+        return b'{"jsonrpc":"2.0","id":%b,"method":%b}' % (number, _method(method))
+    return b'{"jsonrpc":"2.0","id":%b,"method":%b,"params":%b}' % (number, _method(method), encode(params))
 
 
 def notification_frame(method: str, params: Params | Raw | None) -> bytes:
@@ -92,7 +100,7 @@ def notification_frame(method: str, params: Params | Raw | None) -> bytes:
 
 def result_frame(raw_id: bytes, result: Raw | bytes) -> bytes:
     """A success response; `raw_id` is the request's id as JSON."""
-    return b'{"jsonrpc":"2.0","id":' + raw_id + b',"result":' + bytes(result) + b"}"
+    return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (raw_id, result)
 
 
 def error_frame(raw_id: bytes, error: RpcError) -> bytes:

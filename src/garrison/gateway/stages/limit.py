@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NoReturn
 
 from garrison.gateway.call import Call, Outcome
 from garrison.gateway.stage import Stage, Step
@@ -42,16 +44,21 @@ class Limit(Stage):
     def __init__(self, limits: Limits, monotonic_s: Callable[[], float]) -> None:
         self._limits = limits
         self._now = monotonic_s
+        self._burst = float(limits.burst)
+        self._most = limits.concurrent_calls or math.inf
+        self._most_per_server = limits.concurrent_calls_per_server or math.inf
         self._accounts: dict[str, _Account] = {}
 
     def enter(self, call: Call) -> Step:
         assert call.principal is not None
-        account = self._account(call.principal.id)
+        account = self._accounts.get(call.principal.id) or self._new_account(call.principal.id)
         self._take(account)
-        self._check_concurrency(call, account)
+        upstream = call.upstream
+        if account.in_flight >= self._most or (upstream is not None and upstream.in_flight >= self._most_per_server):
+            self._refuse(call, account)
         account.in_flight += 1
-        if call.upstream is not None:
-            call.upstream.entered()
+        if upstream is not None:
+            upstream.entered()
         call.limited = True
         return None
 
@@ -62,12 +69,10 @@ class Limit(Stage):
                 call.upstream.left()
         return outcome
 
-    def _account(self, principal_id: str) -> _Account:
-        account = self._accounts.get(principal_id)
-        if account is None:
-            if len(self._accounts) >= PRINCIPALS_MAX:
-                self._forget_idle()
-            account = self._accounts[principal_id] = _Account(float(self._limits.burst), self._now())
+    def _new_account(self, principal_id: str) -> _Account:
+        if len(self._accounts) >= PRINCIPALS_MAX:
+            self._forget_idle()
+        account = self._accounts[principal_id] = _Account(float(self._limits.burst), self._now())
         return account
 
     def _take(self, account: _Account) -> None:
@@ -75,21 +80,19 @@ class Limit(Stage):
         if not rate:
             return
         now = self._now()
-        account.tokens = min(float(self._limits.burst), account.tokens + (now - account.refilled_s) * rate)
+        account.tokens = min(self._burst, account.tokens + (now - account.refilled_s) * rate)
         account.refilled_s = now
         if account.tokens < 1:
             wait_s = (1 - account.tokens) / rate
             raise Limited("limit.rate", f"over {rate:g} calls per second", "slow down", wait_s)
         account.tokens -= 1
 
-    def _check_concurrency(self, call: Call, account: _Account) -> None:
-        limits = self._limits
-        if limits.concurrent_calls and account.in_flight >= limits.concurrent_calls:
-            raise Limited("limit.concurrency", f"over {limits.concurrent_calls} calls at once", "wait for answers")
-        most = limits.concurrent_calls_per_server
-        if call.upstream is not None and most and call.upstream.in_flight >= most:
-            message = f"server {call.upstream.name} has {most} calls without an answer"
-            raise Limited("limit.server_busy", message, "it is slow or stuck; see `garrison status`")
+    def _refuse(self, call: Call, account: _Account) -> NoReturn:
+        if account.in_flight >= self._most:
+            raise Limited("limit.concurrency", f"over {self._most:g} calls at once", "wait for answers")
+        assert call.upstream is not None
+        message = f"server {call.upstream.name} has {self._most_per_server:g} calls without an answer"
+        raise Limited("limit.server_busy", message, "it is slow or stuck; see `garrison status`")
 
     def _forget_idle(self) -> None:
         self._accounts = {key: account for key, account in self._accounts.items() if account.in_flight}

@@ -1,1 +1,1 @@
-"""Measuring the gateway: an upstream that costs next to nothing, a load generator, and the budget that comes of both."""
+"""Measuring the gateway: an upstream that costs next to nothing, a load generator, and the budget of a call."""

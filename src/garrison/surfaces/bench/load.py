@@ -36,11 +36,12 @@ class Load:
 async def run_load(url: str, request: bytes, connections: int, seconds: float, calls_max: int = 1_000_000) -> Load:
     """Send `request` on each connection, the next one when its answer is whole. OSError when nobody listens."""
     parts, load = urlsplit(url), Load()
+    host, port = parts.hostname or "127.0.0.1", parts.port or 80
     loop, started = asyncio.get_running_loop(), time.perf_counter()
     ends = started + seconds
     clients = [_Client(request, load, ends, calls_max) for _ in range(connections)]
     for client in clients:
-        await loop.create_connection(lambda client=client: client, parts.hostname, parts.port)  # type: ignore[misc]
+        await loop.create_connection(lambda client=client: client, host, port)  # type: ignore[misc]
     await asyncio.wait([client.ended for client in clients], timeout=seconds + WAIT_S_MAX)
     load.seconds = time.perf_counter() - started
     for client in clients:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 from garrison.gateway.call import HttpRequest
 from garrison.gateway.heads import Head
+from garrison.gateway.outbound import JSON
 from garrison.protocol.events import write_event
 from garrison.surfaces.edge.compression import COMPRESS_FROM_BYTES, compressed, is_worth_it, takes_gzip
 
@@ -20,43 +21,47 @@ WRITE_BUFFER_MAX = 16 * 1024 * 1024
 _STATUS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
 
 
+_JSON_START = {status: line + b"content-type: application/json\r\ncontent-length: " for status, line in _STATUS.items()}
+
+
 class _NoEvent:
     """Stands where uvicorn wakes an ASGI task; here there is none."""
 
     def set(self) -> None: ...
 
 
-class Exchange:
-    """`current` when it is this exchange's turn on the connection, `whole` when its body has come."""
+class Exchange(HttpRequest):
+    """`current` when it is this exchange's turn on the connection, `whole` when its body has come.
+
+    It is the request and the sink in one, because one object costs half of two.
+    """
 
     message_event = _NoEvent()
+    current = False
+    whole = False
+    disconnected = False
+    response_complete = False
+    _on_disconnect: Callable[[], None] | None = None
 
     def __init__(
         self,
-        *,
         handler: Callable[[HttpRequest, Exchange], None],
         transport: asyncio.Transport,
+        on_response: Callable[[], None],
         head: Head,
         client: str,
-        on_response: Callable[[], None],
     ) -> None:
         self.head = head
-        self.body: bytes | bytearray = b""
-        self.current = False
-        self.whole = False
+        self.body = b""
+        self.client = client
         self.keep_alive = head.keep_alive
-        self.disconnected = False
-        self.response_complete = False
         self._handler = handler
         self._transport = transport
-        self._client = client
         self._on_response = on_response
-        self._on_disconnect: Callable[[], None] | None = None
-        self._chunked = False
 
     def run(self) -> None:
         """The request is whole and it is its turn."""
-        self._handler(HttpRequest(self.head, self.body, self._client), self)
+        self._handler(self, self)
 
     def disconnect(self) -> None:
         self.disconnected = True
@@ -82,12 +87,15 @@ class Exchange:
     def _respond(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         if self.disconnected:
             return
-        lines = [_STATUS[status], *_lines(headers), b"content-length: %d\r\n" % len(body), self._connection_line()]
-        self._write(b"".join([*lines, b"\r\n", body]))
+        if headers is JSON and self.keep_alive:  # nearly always, so that its bytes are made once
+            start = _JSON_START[status]
+        else:
+            start = b"".join([_STATUS[status], *_lines(headers), self._connection_line(), b"content-length: "])
+        if not self._transport.is_closing():
+            self._transport.write(b"%b%d\r\n\r\n%b" % (start, len(body), body))
         self._complete()
 
     def open_stream(self, headers: Mapping[str, str]) -> None:
-        self._chunked = True
         if not self.disconnected:
             lines = [
                 _STATUS[200],

@@ -16,6 +16,7 @@ from garrison.gateway.call import HttpRequest
 from garrison.gateway.heads import Head
 from garrison.surfaces.edge.exchange import Exchange
 from garrison.surfaces.edge.guard import Guard, Refusal
+from garrison.surfaces.edge.idle import IdleConnections
 from garrison.surfaces.edge.known_heads import KnownHeads
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class EdgeProtocol(HttpToolsProtocol):
     handler: Handler
     guard: Guard
     heads: KnownHeads
+    idle: IdleConnections
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -48,9 +50,14 @@ class EdgeProtocol(HttpToolsProtocol):
         """No byte of a further request has come."""
         self._whole = b""
         """The bytes that began the request being read, to remember its head by."""
+        self._rests_since_s = 0.0
+        self._host = ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._host = self.client[0] if self.client else ""
+        self._rests_since_s = self.loop.time()
+        self.idle.watch(self.loop, self.connections)
         self._expect(HEAD_TIMEOUT_S)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -74,8 +81,8 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def _take(self, head: Head, body: bytes) -> None:
         """A request like one before: the parser need not see it."""
-        self._unset_keepalive_if_required()
-        self._expect(None)
+        if self._deadline is not None:
+            self._expect(None)
         exchange = self._new_exchange(head)
         exchange.body = body
         exchange.current = exchange.whole = True
@@ -147,15 +154,26 @@ class EdgeProtocol(HttpToolsProtocol):
             self.pipeline.appendleft((exchange, self.app))  # type: ignore[arg-type]
 
     def _new_exchange(self, head: Head) -> Exchange:
-        exchange = Exchange(
-            handler=type(self).handler,
-            transport=self.transport,
-            head=head,
-            client=self.client[0] if self.client else "",
-            on_response=self.on_response_complete,
-        )
+        exchange = Exchange(self.handler, self.transport, self.on_response_complete, head, self._host)
         self.cycle = exchange  # type: ignore[assignment]
         return exchange
+
+    def on_response_complete(self) -> None:
+        """The next request in line, or a rest. uvicorn would set a timer here; ours looks at all that rest at once."""
+        self.server_state.total_requests += 1
+        self._rests_since_s = self.loop.time()
+        if self.transport.is_closing():
+            return
+        if self.flow.read_paused:
+            self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+
+    def close_if_idle(self, now_s: float) -> None:
+        """End a connection on which nothing has happened for long."""
+        at_rest = self._between and (self.cycle is None or self.cycle.response_complete)
+        if at_rest and now_s - self._rests_since_s >= self.timeout_keep_alive:
+            self.timeout_keep_alive_handler()
 
     def _start_asgi_task(self, cycle: Any, app: ASGI3Application) -> None:
         if not isinstance(cycle, Exchange):
@@ -191,7 +209,8 @@ class EdgeProtocol(HttpToolsProtocol):
 
 def protocol_class(handler: Handler, guard: Guard) -> type[EdgeProtocol]:
     """The class that uvicorn makes one instance of for each connection."""
-    bound = {"handler": staticmethod(handler), "guard": guard, "heads": KnownHeads(guard.body_bytes_max)}
+    heads, idle = KnownHeads(guard.body_bytes_max), IdleConnections()
+    bound = {"handler": staticmethod(handler), "guard": guard, "heads": heads, "idle": idle}
     return type("BoundEdgeProtocol", (EdgeProtocol,), bound)
 
 
