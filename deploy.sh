@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # From a fresh checkout to a running fleet. Sets up .venv beside this file once, then hands over to `garrison up`.
-set -euo pipefail
+set -Eeuo pipefail
 
 usage() {
   cat <<'TEXT'
@@ -30,15 +30,19 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 # shellcheck source=scripts/environment.sh
 source "$root/scripts/environment.sh"
 
+needs_value() {
+  [[ -n ${2:-} ]] || fail 2 "$1 needs a value" "see ./deploy.sh --help"
+}
+
 action=up
 assume_yes=no
 place=()      # for every command: which fleet is meant
 wanted=()     # for `up` alone
 while (($#)); do
   case "$1" in
-    --config | --listen) wanted+=("$1" "${2:?"$1 needs a value"}") && shift 2 ;;
+    --config | --listen) needs_value "$@" && wanted+=("$1" "$2") && shift 2 ;;
     --config=* | --listen=* | --foreground) wanted+=("$1") && shift ;;
-    --home | --env | --output) place+=("$1" "${2:?"$1 needs a value"}") && shift 2 ;;
+    --home | --env | --output) needs_value "$@" && place+=("$1" "$2") && shift 2 ;;
     --home=* | --env=* | --output=*) place+=("$1") && shift ;;
     --rollback) wanted+=("$1") && shift ;;
     --status | --down) action="${1#--}" && shift ;;

@@ -15,7 +15,9 @@ fail() {
   exit "$1"
 }
 
-trap 'code=$?; trap - ERR; fail "$code" "could not ${step:-go on} (line $LINENO)" "the lines above say why"' ERR
+# In functions too (set -E); a subshell leaves the word to its parent.
+trap 'code=$?; trap - ERR; ((BASH_SUBSHELL)) && exit "$code"
+  fail "$code" "could not ${step:-go on} (line $LINENO)" "the lines above say why"' ERR
 
 # Sets `python` to the first one that is new enough: $PYTHON, python3, or a versioned one.
 find_python() {

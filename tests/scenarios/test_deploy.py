@@ -53,6 +53,25 @@ def test_a_wrong_option_is_said_so() -> None:
     assert "unknown option --confg" in done.stderr
 
 
+def test_an_option_without_its_value_is_said_so() -> None:
+    done = deploy(ROOT, "--config")
+    assert done.returncode == 2
+    assert "--config needs a value" in done.stderr
+    assert "hint: " in done.stderr
+
+
+def test_a_step_that_fails_says_which_one_and_what_to_do(tmp_path: Path) -> None:
+    for name in ("deploy.sh", "scripts", "pyproject.toml"):
+        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy2)(ROOT / name, tmp_path / name)
+    (tmp_path / "requirements").mkdir()
+    lock = f"surely-nothing==1.0 --hash=sha256:{64 * '0'}\n"
+    (tmp_path / "requirements/core.txt").write_text(lock)
+    done = deploy(tmp_path, PIP_NO_INDEX="1")
+    assert done.returncode != 0
+    assert done.stderr.count("error: could not install") == 1
+    assert "is the network reachable?" in done.stderr
+
+
 def test_before_the_first_run_there_is_nothing_to_show(tmp_path: Path) -> None:
     for name in ("deploy.sh", "scripts"):
         (shutil.copytree if (ROOT / name).is_dir() else shutil.copy2)(ROOT / name, tmp_path / name)
