@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from garrison.kernel.clock import ManualClock
 from garrison.runtimes import serverlog
 from garrison.runtimes.serverlog import LINE_BYTES_MAX, LineSplitter, ServerLog, log_path, read_tail, visible
+from garrison.telemetry.redaction import redactor
 
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z (err|out|---)\| [^\x00-\x08\x0a-\x1f\x7f-\x9f]*")
 
@@ -97,3 +98,12 @@ def test_a_name_cannot_leave_the_folder(tmp_path: Path) -> None:
 
 def test_the_tail_of_no_file_is_empty(tmp_path: Path) -> None:
     assert read_tail(tmp_path / "none.log", 5) == []
+
+
+def test_a_server_that_prints_its_own_secret_does_not_put_it_into_its_log(tmp_path: Path) -> None:
+    redactor.add("hunter2-of-the-server")
+    log = ServerLog(tmp_path / "a.log", ManualClock())
+    log.write("err", [b"cannot log in with hunter2-of-the-server at db"])
+    log.close()
+    assert "hunter2" not in "".join(log.tail) + (tmp_path / "a.log").read_text()
+    assert log.tail[0].endswith("err| cannot log in with [redacted] at db")

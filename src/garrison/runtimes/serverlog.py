@@ -8,6 +8,7 @@ from typing import BinaryIO, Literal
 from urllib.parse import quote
 
 from garrison.kernel.clock import Clock, rfc3339
+from garrison.telemetry.redaction import redactor
 
 LINE_BYTES_MAX = 8 * 1024
 FILE_BYTES_MAX = 5 * 1024 * 1024
@@ -62,7 +63,10 @@ class LineSplitter:
 
 
 class ServerLog:
-    """`2026-11-22T00:14:46.123456Z err| text`; rotates by size; keeps a tail in memory for error reports."""
+    """`2026-11-22T00:14:46.123456Z err| text`; rotates by size; keeps a tail in memory for error reports.
+
+    Secrets are masked: a server may well print what was entrusted to it, and the tail goes into error messages.
+    """
 
     def __init__(self, path: Path, clock: Clock) -> None:
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
@@ -77,7 +81,7 @@ class ServerLog:
     def write(self, origin: Origin, lines: list[bytes]) -> None:
         """Append lines. A disk that refuses costs the file, never the server: the tail is kept all the same."""
         stamp = rfc3339(self._clock.wall_ns())
-        admitted = [f"{stamp} {origin}| {visible(line)}" for line in self._admit(lines)]
+        admitted = [f"{stamp} {origin}| {redactor.text(visible(line))}" for line in self._admit(lines)]
         if not admitted:
             return
         self.tail.extend(admitted)
