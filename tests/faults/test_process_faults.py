@@ -225,6 +225,9 @@ def test_a_node_that_crashes_at_each_start_is_given_up(home: Home) -> None:
     guardian = home.guarded(crash=1)
     assert exit_code(guardian) == 1
     assert "giving up" in home.log()
+    told = [json.loads(line) for line in home.log().splitlines()]
+    assert all(line.keys() == {"time", "level", "logger", "message"} for line in told)
+    assert (home.root / "logs/guardian.log").stat().st_mode & 0o077 == 0
     assert home.log().count("started node") == 6
 
 

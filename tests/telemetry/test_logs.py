@@ -65,6 +65,11 @@ def test_a_record_is_one_line_of_json_with_time_level_logger_message_and_fields(
     }
 
 
+def test_what_a_library_repeats_in_colours_is_left_out(stream: io.StringIO) -> None:
+    log.info("serving", extra={"color_message": "\x1b[36mserving\x1b[0m"})
+    assert lines(stream)[0].keys() == {"time", "level", "logger", "message"}
+
+
 def test_an_exception_comes_with_its_trace_on_the_same_line(stream: io.StringIO) -> None:
     try:
         raise ValueError("no Bearer abcdefghijk here")

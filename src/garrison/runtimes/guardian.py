@@ -207,12 +207,13 @@ class Guardian:
         return os.path.join(os.path.dirname(self._run), "logs")
 
     def _note(self, text: str) -> None:
-        """A line in our own log. A full disk must not end the guardian."""
+        """A line in our own log, in the form of the others. A full disk must not end the guardian."""
         now = time.time()
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1e6):06d}Z"
+        line = {"time": stamp, "level": "info", "logger": "garrison.guardian", "message": text}
         try:
-            with open(os.path.join(self._logs(), "guardian.log"), "a", encoding="utf-8") as file:
-                file.write(f"{stamp} {text}\n")
+            with open(os.path.join(self._logs(), "guardian.log"), "a", encoding="utf-8", opener=_private) as file:
+                file.write(json.dumps(line, separators=(",", ":")) + "\n")
         except OSError:
             return
 
@@ -226,6 +227,10 @@ class Guardian:
             return os.open(path, flags, 0o600)
         except OSError:
             return os.open(os.devnull, os.O_WRONLY)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _list(value: object) -> list[object]:

@@ -70,7 +70,7 @@ def spawn(charge: Charge, env: Mapping[str, str]) -> int:
     }
     # -P: a folder named garrison in the current folder must not be taken for us.
     argv = [sys.executable, "-P", "-m", "garrison.runtimes.guardian", json.dumps(order)]
-    with (logs / "guardian.log").open("ab") as log:
+    with os.fdopen(os.open(logs / "guardian.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as log:
         process = subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,

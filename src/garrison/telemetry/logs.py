@@ -24,6 +24,8 @@ SIZE_BYTES_MAX = 10 * 1024 * 1024
 FILES_KEPT = 5
 
 _STANDARD = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"message", "asctime", "taskName"}
+_NOISE = frozenset({"color_message"})
+"""What uvicorn repeats in colours."""
 _OWN = frozenset({"time", "level", "logger", "error"})
 
 
@@ -42,7 +44,7 @@ class JsonFormatter(logging.Formatter):
             "message": self._mask.text(_message(record)),
         }
         for name, value in vars(record).items():
-            if name not in _STANDARD:
+            if name not in _STANDARD and name not in _NOISE:
                 line[f"{name}_" if name in _OWN else self._mask.text(name)] = self._mask.value(value, name)
         if record.exc_info and record.exc_info[1] is not None:
             line["error"] = self._error(record.exc_info[1])
