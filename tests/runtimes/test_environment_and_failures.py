@@ -63,6 +63,9 @@ def test_the_line_that_tells_is_found_among_those_that_do_not() -> None:
     npm = tail("npm error code E404", "npm error 404 Not Found", "npm error A complete log of this run: x")
     node = tail("Error: no database", "    at Module._compile (node:internal)", "", "Node.js v24.1.0")
     assert failures.telling_line(before + npm) == "npm error 404 Not Found"
+    gone = "npm error 404  'x@*' is not in this registry."
+    advice = tail("npm error 404 Note that you can also install from a", "npm error 404 tarball, folder, http url")
+    assert failures.telling_line(before + tail("npm error 404 Not Found - GET x", gone) + advice) == gone
     assert failures.telling_line(before + node) == "Error: no database"
     assert failures.telling_line(before) == ""
 

@@ -31,7 +31,10 @@ LAUNCHER_HINTS = {
 }
 
 LOG_HINTS = (
-    (("npm error 404", "npm ERR! 404"), "the package is not in the npm registry: check its name and version"),
+    (
+        ("is not in this registry", "npm error 404 Not Found", "npm ERR! 404 Not Found", "npm error code E404"),
+        "the package is not in the npm registry: check its name and version",
+    ),
     (("No solution found when resolving", "was not found in the package registry"), "check the package's name"),
     (("ENOTFOUND", "EAI_AGAIN", "dns error", "Temporary failure in name resolution"), "check network and proxy"),
     (("ECONNREFUSED", "Connection refused"), "what the server itself connects to does not answer"),
