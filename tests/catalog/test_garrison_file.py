@@ -95,7 +95,7 @@ settings:
         ("{command: [a], start: lasy}", "config.type", "error", 3, 27, "did you mean `lazy`?"),
         ("{command: [a], env: [A=1]}", "config.type", "error", 3, 25, ""),
         ("{command: [a], env: {A: [1]}}", "config.type", "error", 3, 29, ""),
-        ("{command: [a], tools: {alow: [x]}}", "config.unknown_key", "warning", 3, 28, "did you mean `allow`?"),
+        ("{command: [a], tools: {alow: [x]}}", "config.unknown_key", "error", 3, 28, "did you mean `allow`?"),
         ("{command: [a], headers: {A: b}}", "config.idle_key", "warning", 3, 29, "remove"),
         ("{url: https://h, env: {A: b}}", "config.idle_key", "warning", 3, 27, "remove"),
         ("{command: [a], env: {API_KEY: abcdefg}}", "secret.plaintext", "warning", 3, 35, "import"),
@@ -132,6 +132,13 @@ def test_a_mistake_is_named_at_its_place(
 def test_a_mistake_elsewhere_is_named_too(load_text: Load, text: str, code: str, line: int) -> None:
     loaded = load_text("garrison.yaml", text)
     assert (code, line) in [(problem.code, problem.line) for problem in loaded.problems]
+
+
+def test_a_misspelt_key_of_a_grant_is_an_error_for_it_would_widen_the_grant(load_text: Load) -> None:
+    text = "servers:\n  a: {command: [x]}\nroles:\n  r: {grants: [{servrs: [a], tools: ['*']}]}\n"
+    (problem,) = [one for one in load_text("garrison.yaml", text).problems if one.code == "config.unknown_key"]
+    assert (problem.severity, problem.line, problem.column) == ("error", 4, 17)
+    assert problem.hint == "did you mean `servers`?"
 
 
 def test_all_mistakes_are_reported_at_once(load_text: Load) -> None:

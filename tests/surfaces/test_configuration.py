@@ -100,7 +100,7 @@ def test_settings_of_file_environment_and_flags_meet_here(tmp_path: Path) -> Non
     (problem,) = configuration.blocking
     assert problem.code == "settings.invalid"
     assert problem.hint == "did you mean edge.listen?"
-    assert problem.file.endswith("garrison.yaml")
+    assert problem.place == f"{tmp_path}/garrison.yaml:2:31"
 
 
 def test_secrets_in_plain_text_are_taken_out(tmp_path: Path) -> None:

@@ -41,6 +41,12 @@ def test_what_is_no_address_is_refused(listen: str) -> None:
     assert problems_of(listen=listen) == ["edge.listen"]
 
 
+def test_a_wrong_address_is_explained_without_a_pattern() -> None:
+    (problem,) = load({}, "", {}, {"edge.listen": "nonsense"}).problems
+    assert problem.message == "edge.listen: this is not of the form that is asked for"
+    assert problem.hint.startswith("HOST:PORT")
+
+
 def test_an_address_is_cut_into_host_and_port() -> None:
     assert listen_address("[::1]:80") == ("::1", 80)
     assert listen_address("127.0.0.1:0") == ("127.0.0.1", 0)

@@ -6,14 +6,19 @@ Gives what `msgspec.convert` would, with what is wrong left out.
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import inspect
 
 from garrison.catalog.coerce import kind_of
+from garrison.catalog.documents import GrantDocument, ToolsDocument
 from garrison.catalog.notes import Notes, brief, did_you_mean
 from garrison.catalog.parse.tree import Listing, Node, Scalar, Table, plain
+from garrison.catalog.problems import Severity
+
+FATEFUL: Final = frozenset({GrantDocument, ToolsDocument})
+"""Where a misspelt key must not pass: without its `servers:` a grant would be one for all of them."""
 
 WRONG: Any = msgspec.UNSET
 """Stands for a value that could not be used."""
@@ -44,7 +49,10 @@ def _struct(node: Node, wanted: inspect.StructType, where: str, notes: Notes) ->
         if field is None:
             if not entry.key.startswith("x-"):  # anchors for reuse have to stand somewhere
                 hint = did_you_mean(entry.key, fields) or "known here: " + ", ".join(fields)
-                notes.warn("config.unknown_key", f"unknown key {brief(entry.key)} in {where}", hint, entry.place)
+                severity: Severity = "error" if wanted.cls in FATEFUL else "warning"
+                notes.add(
+                    severity, "config.unknown_key", f"unknown key {brief(entry.key)} in {where}", hint, entry.place
+                )
         elif not _absent(entry.value):
             value = decode(entry.value, field.type, entry.key, notes)
             if value is not WRONG:

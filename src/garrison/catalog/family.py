@@ -9,7 +9,7 @@ from pathlib import Path
 from garrison.catalog.draft import Draft
 from garrison.catalog.entry import read_entry
 from garrison.catalog.entry_keys import Habits
-from garrison.catalog.notes import Notes, brief
+from garrison.catalog.notes import Notes, Place, brief
 from garrison.catalog.parse.tree import Listing, Node, Plain, Scalar, Table
 from garrison.catalog.spec import RoleSpec
 from garrison.catalog.vocabulary import MEANINGS, RUNNABLE, is_comment, squeeze
@@ -35,6 +35,8 @@ class Reading:
     """Written for Garrison: taken as it is, nothing translated."""
     roles: Mapping[str, RoleSpec] = field(default_factory=dict)
     settings: Mapping[str, Plain] = field(default_factory=dict)
+    setting_places: Mapping[str, Place] = field(default_factory=dict)
+    """Where each setting stands, by dotted name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from garrison.catalog.families import FAMILIES
 from garrison.catalog.family import Origin
 from garrison.catalog.interpret import interpret
 from garrison.catalog.merge import merge, warn_of_twins
-from garrison.catalog.notes import WHOLE_FILE, Notes
+from garrison.catalog.notes import WHOLE_FILE, Notes, Place
 from garrison.catalog.parse.jsonc import parse_jsonc
 from garrison.catalog.parse.text import SIZE_BYTES_MAX, decode
 from garrison.catalog.parse.toml import parse_toml
@@ -39,6 +39,7 @@ class Loaded:
     snapshot: Snapshot = field(default_factory=Snapshot)
     problems: tuple[Problem, ...] = ()
     settings: dict[str, Plain] = field(default_factory=dict)
+    setting_places: Mapping[str, Place] = field(default_factory=dict, kw_only=True)
     files: tuple[Path, ...] = ()
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     remarks: Mapping[str, tuple[Problem, ...]] = field(default_factory=dict, repr=False)
@@ -68,6 +69,7 @@ class _File:
     drafts: list[Draft] = field(default_factory=list)
     roles: dict[str, RoleSpec] = field(default_factory=dict)
     settings: dict[str, Plain] = field(default_factory=dict)
+    setting_places: dict[str, Place] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     remarks: dict[str, tuple[Problem, ...]] = field(default_factory=dict)
 
@@ -86,9 +88,11 @@ def load_all(paths: Iterable[Path]) -> Loaded:
     sealed = seal(draft for _index, draft in drafts)
     roles: dict[str, RoleSpec] = {}
     settings: dict[str, Plain] = {}
+    setting_places: dict[str, Place] = {}
     for file in reversed(files):
         roles |= file.roles
         settings |= file.settings
+        setting_places |= file.setting_places
     problems = [
         problem for file, more in zip(files, notes, strict=True) for problem in _ordered(file.problems + more.all)
     ]
@@ -100,6 +104,7 @@ def load_all(paths: Iterable[Path]) -> Loaded:
         MappingProxyType(sealed.secrets),
         MappingProxyType({draft.name: files[index].remarks.get(draft.name, ()) for index, draft in drafts}),
         MappingProxyType({draft.name: files[index].path for index, draft in drafts}),
+        setting_places=setting_places,
     )
 
 
@@ -175,6 +180,7 @@ def _read_document(root: Node, origin: Origin, file: _File, notes: Notes) -> Non
             file.drafts += interpret(reading, origin, notes)
             file.roles |= reading.roles
             file.settings |= reading.settings
+            file.setting_places |= reading.setting_places
             return
 
 

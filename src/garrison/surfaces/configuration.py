@@ -11,6 +11,7 @@ import msgspec
 
 from garrison.catalog.discover import discover, fleet_files
 from garrison.catalog.load import Loaded, load_all
+from garrison.catalog.notes import WHOLE_FILE, Place
 from garrison.catalog.problems import Problem
 from garrison.catalog.snapshot import Snapshot
 from garrison.kernel.settings import LoadedSettings, SettingProblem
@@ -63,7 +64,11 @@ def configure(wanted: Wanted) -> Configuration:
     servers = {name: spec for name, spec in loaded.snapshot.servers.items() if name not in left_out}
     snapshot = replace(loaded.snapshot, servers=MappingProxyType(servers))
     resolved = settings.load(loaded.settings, str(files[0]) if files else "", wanted.environment, wanted.flags)
-    problems = [*loaded.problems, *(_as_problem(one) for one in resolved.problems), *_emptiness(snapshot, files)]
+    problems = [
+        *loaded.problems,
+        *(_as_problem(one, loaded.setting_places) for one in resolved.problems),
+        *_emptiness(snapshot, files),
+    ]
     return Configuration(
         _desired(wanted, snapshot, resolved.values, files), resolved, tuple(problems), left_out, loaded.secrets
     )
@@ -114,8 +119,11 @@ def _emptiness(snapshot: Snapshot, files: tuple[Path, ...]) -> list[Problem]:
     return [Problem(severity="error", code="fleet.empty", message=message, hint="declare one", file=str(files[0]))]
 
 
-def _as_problem(found: SettingProblem) -> Problem:
+def _as_problem(found: SettingProblem, places: Mapping[str, Place]) -> Problem:
     where = found.origin.where
     shown = f"{found.message} ({where})" if found.origin.source in ("environment", "flag") else found.message
-    file = where if found.origin.source == "file" else ""
-    return Problem(severity="error", code="settings.invalid", message=shown, hint=found.hint, file=file)
+    problem = Problem(severity="error", code="settings.invalid", message=shown, hint=found.hint)
+    if found.origin.source != "file":
+        return problem
+    place = places.get(found.setting, WHOLE_FILE)
+    return msgspec.structs.replace(problem, file=where, line=place.line, column=place.column)

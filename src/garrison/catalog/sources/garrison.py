@@ -52,6 +52,7 @@ def _read(root: Node, origin: Origin, notes: Notes) -> Reading:
     settings = root.get("settings")
     values = plain(settings) if isinstance(settings, Table) else {}
     reading.settings = values if isinstance(values, dict) else {}
+    reading.setting_places = dict(_setting_places(settings))
     _check_grants(root.get("roles"), frozenset(document.servers), notes)
     return reading
 
@@ -117,6 +118,13 @@ def _role(name: str, role: RoleDocument) -> RoleSpec:
         for grant in role.grants
     )
     return RoleSpec(name=name, grants=grants, description=role.description)
+
+
+def _setting_places(settings: Node | None) -> Iterator[tuple[str, Place]]:
+    for group in settings if isinstance(settings, Table) else ():
+        yield group.key, group.place
+        for setting in group.value if isinstance(group.value, Table) else ():
+            yield f"{group.key}.{setting.key}", setting.place
 
 
 def _check_grants(roles: Node | None, servers: frozenset[str], notes: Notes) -> None:
