@@ -87,7 +87,7 @@ def root(
 ) -> None:
     """Runs, protects and ships fleets of MCP servers.
 
-    Examples: garrison up; garrison status; garrison call time__now; garrison down.
+    Examples: garrison up; garrison status; garrison call time__get_current_time; garrison down.
     """
 
 
