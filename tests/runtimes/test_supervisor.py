@@ -121,6 +121,16 @@ async def test_a_crash_loop_ends_fatal_with_the_reason_and_the_last_lines_while_
     assert fleet.states("good").count(State.RUNNING) == 1
 
 
+async def test_the_log_tells_of_every_life_and_of_its_end(fleet: Fleet, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "garrison.runtimes")
+    await fleet.up(python("good", GOOD), python("crashes", EXITS_AT_ONCE))
+    await until(lambda: fleet.of("crashes").state is State.FATAL)
+    told = [(record.message, vars(record).get("server")) for record in caplog.records]
+    assert told.count(("server runs", "good")) == 1
+    assert told.count(("server failed", "crashes")) == 4
+    assert told.count(("server given up", "crashes")) == 1
+
+
 async def test_a_server_that_dies_after_the_handshake_loops_no_longer_than_that(fleet: Fleet) -> None:
     await fleet.up(python("brief", ONE_ANSWER_THEN_EXIT))
     await until(lambda: fleet.of("brief").state is State.FATAL)

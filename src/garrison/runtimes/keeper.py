@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any, Generic
@@ -13,6 +14,8 @@ from garrison.kernel.errors import Defect, GarrisonError, Unauthenticated, Unava
 from garrison.runtimes import failures, restarts
 from garrison.runtimes.instance import Instance, Observed, State
 from garrison.runtimes.life import HopelessStart, L, Means, shake_hands, start_instance, until_it_ends
+
+_log = logging.getLogger("garrison.runtimes")
 
 JUDGED = frozenset({State.RUNNING, State.BACKOFF, State.FATAL, State.AUTH_NEEDED, State.STOPPED})
 FAILING = frozenset({State.BACKOFF, State.FATAL, State.AUTH_NEEDED})
@@ -100,6 +103,7 @@ class Keeper(Generic[L]):
         if self.observed.state is not State.STOPPED:
             self._see(State.STOPPED, pid=0, era="", version="", error="", hint="", log_tail=(), restarts=0)
             self._means.record("server.stopped", self._name, {"why": why})
+            _log.info("server stopped", extra={"server": self._name, "why": why})
         self.settled.set()
         self._judged.set()
 
@@ -167,6 +171,7 @@ class Keeper(Generic[L]):
         self._see(State.RUNNING, era=era, version=link.info.version, startup_s=took, error="", hint="", log_tail=())
         detail = {"instance": instance.id, "pid": instance.pid, "era": era, "startup_s": took, "why": self._why}
         self._means.record(self._change, self._name, detail)
+        _log.info("server runs", extra={"server": self._name, **detail})
 
     async def _let_go(self, link: L) -> None:
         """Drain when a stop was asked for and it was in use; then close."""
@@ -206,12 +211,14 @@ class Keeper(Generic[L]):
         self._change, self._why = "server.restarted", end.message
         state = State.AUTH_NEEDED if isinstance(end, Unauthenticated) else State.BACKOFF
         self._see(state, pid=0, error=end.message, hint=hint, log_tail=self._means.tail(self._name))
+        _log.warning("server failed", extra={"server": self._name, "why": end.message, "next_try_s": verdict.delay_s})
         return verdict.delay_s
 
     def _give_up(self, reason: str, hint: str) -> None:
         tail = self._means.tail(self._name)
         self._see(State.FATAL, pid=0, error=reason, hint=hint, log_tail=tail)
         self._means.record("server.fatal", self._name, {"reason": reason, "log_tail": list(tail)})
+        _log.error("server given up", extra={"server": self._name, "why": reason, "hint": hint})
 
     # ── what is seen ────────────────────────────────────────────────────────────────────────────────────────────
 
