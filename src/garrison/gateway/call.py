@@ -97,6 +97,7 @@ class Call:
         "arguments",
         "client_name",
         "connection",
+        "counted",
         "definition",
         "depth",
         "endpoint",
@@ -172,6 +173,8 @@ class Call:
         """Whether it came through all stages, so that what happens now is an outcome and no refusal."""
         self.kept_key: Hashable | None = None
         """Under which its answer may be kept; None where it may not, or was found."""
+        self.counted = False
+        """Whether it counts in the bound on all calls."""
         self.retries = 0
         """How often it was made again after a failure."""
         self.permit: Permit | None = None

@@ -31,6 +31,7 @@ from garrison.gateway.stages.observe import Observe
 from garrison.gateway.stages.retry import Retry
 from garrison.gateway.stages.route import Route
 from garrison.gateway.stages.screen import Screen
+from garrison.gateway.stages.shed import Shed, ShedPolicy
 from garrison.gateway.stages.validate import Validate
 from garrison.gateway.streams import Streams
 from garrison.gateway.upstreams.directory import Directory
@@ -61,6 +62,7 @@ class Parts:
     limits: Limits = field(default_factory=Limits)
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    shed: ShedPolicy = field(default_factory=ShedPolicy)
     kept: KeptAnswers = field(default_factory=lambda: KeptAnswers(1000, 32 * 1024 * 1024))
 
 
@@ -73,6 +75,7 @@ class Gateway:
         self.back_channel = BackChannel()
         self.own = OwnConnections()
         self.parked = parts.parked
+        self.shed = Shed(parts.shed, parts.metrics, parts.clock.monotonic_s)
         self.breaker = CircuitBreaker(parts.breaker, parts.directory, parts.metrics, parts.clock.monotonic_s)
         self._ids = parts.ids
         self._inbound = Inbound(parts.sessions)
@@ -85,6 +88,11 @@ class Gateway:
         self._inbound.read(call)
         sink.on_disconnect(lambda: call.cancel("the client went away"))
         self._pipeline.start(call)
+
+    def drain(self) -> None:
+        """Take no new calls; those in flight may finish, and streams end in order."""
+        self.shed.draining = True
+        self.streams.close_all()
 
     def _build(self, parts: Parts) -> Pipeline:
         directory, authoriser = parts.directory, parts.authoriser
@@ -101,6 +109,7 @@ class Gateway:
         durable = parts.ledger.settings.durability == "strict"
         stages = (
             Observe(parts.metrics, time.monotonic_ns),
+            self.shed,
             Audit(parts.ledger, parts.clock, time.monotonic_ns),
             Authenticate(parts.keys.verify),
             Admit(),

@@ -77,5 +77,8 @@ def _refusal_headers(failure: GarrisonError) -> dict[str, str]:
             "www-authenticate": f'Bearer realm="garrison", error="invalid_token", error_description="{failure.code}"'
         }
     if isinstance(failure, (Limited, refusals.Busy)):
-        return {"retry-after": str(max(1, math.ceil(failure.retry_after_s)))}
+        found = {"retry-after": str(max(1, math.ceil(failure.retry_after_s)))}
+        if isinstance(failure, refusals.Busy) and failure.closing:
+            found["connection"] = "close"
+        return found
     return {}

@@ -17,6 +17,7 @@ from garrison.kernel.errors import Defect, GarrisonError, TimedOut
 
 ORDER = (
     "observe",  # outermost: what is refused is measured too
+    "shed",  # outside audit: a record of each refusal would be the load that is to be shed
     "audit",  # outside authenticate: refusals are on the record
     "authenticate",
     "admit",  # malformed messages are told so only to callers that we know

@@ -43,11 +43,14 @@ class ProtocolError(Invalid):
 
 
 class Busy(Unavailable):
-    """Not now: HTTP 503. Nothing was done; `retry_after_s` is when to try again."""
+    """Not now: HTTP 503. Nothing was done; `retry_after_s` is when to try again, `closing` on another connection."""
 
-    def __init__(self, code: str, message: str, hint: str = "", retry_after_s: float = 1.0) -> None:
+    def __init__(
+        self, code: str, message: str, hint: str = "", retry_after_s: float = 1.0, *, closing: bool = False
+    ) -> None:
         super().__init__(code, message, hint)
         self.retry_after_s = retry_after_s
+        self.closing = closing
 
 
 def unsupported_version(requested: str) -> ProtocolError:

@@ -39,7 +39,9 @@ from garrison.surfaces.status import server_row
 from garrison.telemetry.logs import configure_logs
 
 KEEP_ALIVE_S = 75
-STOP_STREAMS_S = 0.05
+DRAIN_POLL_S = 0.02
+LAST_ANSWERS_S = 1
+"""What was answered at the end of the drain may take so long to be written."""
 
 log = logging.getLogger("garrison")
 
@@ -90,9 +92,17 @@ class Node:
         self._record("fleet.started", {"url": self.url, "snapshot": self._desired.snapshot().version})
         log.info("serving", extra={"url": self.url, "pid": os.getpid()})
 
-    def draining(self) -> None:
-        """The end was asked for: not ready any more, and open streams are ended in order."""
-        self.fleet.gateway.streams.close_all()
+    async def drain(self) -> None:
+        """The end was asked for: not ready any more, and no new calls; those in flight may finish within the limit.
+
+        The listener stays open meanwhile, so that whoever comes is told so.
+        """
+        gateway, clock = self.fleet.gateway, SystemClock()
+        gateway.drain()
+        deadline_s = clock.monotonic_s() + self._desired.settings.edge.drain_s
+        while gateway.shed.in_flight and not self._server.force_exit and clock.monotonic_s() < deadline_s:  # noqa: ASYNC110
+            await asyncio.sleep(DRAIN_POLL_S)
+        gateway.in_flight.cancel_all("the gateway is shutting down")
 
     async def _start_servers(self) -> None:
         await self.fleet.supervisor.apply(self._desired.snapshot())
@@ -185,7 +195,7 @@ class Node:
             server_header=False,
             date_header=False,
             timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=int(edge.drain_s),
+            timeout_graceful_shutdown=LAST_ANSWERS_S,
         )
 
     def _record(self, change: str, detail: dict[str, Any], principal: str = wiring.ADMIN, server: str = "") -> None:
@@ -219,7 +229,7 @@ class _Server(uvicorn.Server):
         self._node.serving()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._node.draining()
+        await self._node.drain()
         await super().shutdown(sockets)
 
 

@@ -81,6 +81,22 @@ class LimitSettings(msgspec.Struct, frozen=True, kw_only=True):
             description="Calls to one server without an answer yet; 0: no limit. A slow server cannot hold everything.",
         ),
     ] = 1_000
+    concurrent_calls_of_all: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Calls of everybody together without an answer yet; 0: no limit. More are refused with 503 at "
+            "once, so that those in flight can be finished.",
+        ),
+    ] = 5_000
+    lag_s_max: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="Seconds by which the event loop may be late, twice in a row, before new calls are refused "
+            "with 503; 0: no limit.",
+        ),
+    ] = 0.5
 
 
 class BreakerSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,6 +21,7 @@ from garrison.gateway.parked import ParkedCalls
 from garrison.gateway.retries import RetryPolicy
 from garrison.gateway.sessions import Sessions
 from garrison.gateway.stages.limit import Limits
+from garrison.gateway.stages.shed import ShedPolicy
 from garrison.gateway.upstreams.directory import Directory
 from garrison.identity.keys import KeyStore
 from garrison.identity.roles import Authoriser
@@ -101,6 +102,7 @@ def build(home: Home, settings: Settings, snapshot: Snapshot, fleet_id: str) -> 
         identity=IDENTITY,
         limits=_limits(settings),
         breaker=_breaker(settings),
+        shed=ShedPolicy(settings.limits.concurrent_calls_of_all, settings.limits.lag_s_max),
         kept=KeptAnswers(settings.cache.entries_max, settings.cache.size_bytes_max),
         retry=RetryPolicy(settings.retry.retries_max, budget_share=settings.retry.budget_share),
     )

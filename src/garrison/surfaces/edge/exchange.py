@@ -75,6 +75,9 @@ class Exchange(HttpRequest):
         if len(body) >= COMPRESS_FROM_BYTES and is_worth_it(body, headers):
             self._respond_large(status, body, {**headers, "vary": "accept-encoding"})
             return
+        if "connection" in headers:  # it says close; our own line will say so
+            headers = {name: value for name, value in headers.items() if name != "connection"}
+            self.keep_alive = False
         self._respond(status, body, headers)
 
     def _respond_large(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
