@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from garrison.gateway.pipeline import ORDER
 from garrison.surfaces.cli import exits
 from garrison.surfaces.cli.main import COMMANDS, load_command
 
@@ -185,6 +186,12 @@ DOCUMENTS = [
 def test_links_between_documents_lead_somewhere(path: Path) -> None:
     links = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", path.read_text())
     assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+def test_the_documents_know_the_stages_of_the_pipeline_in_their_order() -> None:
+    assert " · ".join(ORDER) in (ROOT / "ARCHITECTURE.md").read_text()
+    table = re.findall(r"^ +\| `(\w+)` \|", (ROOT / "docs/life-of-a-call.md").read_text(), re.MULTILINE)
+    assert tuple(table) == ORDER
 
 
 def test_every_dependency_says_why_it_is_there() -> None:
