@@ -58,8 +58,8 @@ class Inbound:
         if reading.problem is not None and not isinstance(reading.problem, ProtocolError):
             raise reading.problem
         message = call.message = read_message(call.request.body)
-        if message.id is not UNSET and message.id is not None:
-            call.rpc_id = encode(message.id)
+        if message.id is not UNSET and message.id is not None and message.method is not UNSET:
+            call.rpc_id = encode(message.id)  # a posted response has the id of our question, and gets no answer
         call.method = "response" if message.method is UNSET else message.method
         if reading.problem is not None:
             raise reading.problem

@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import UNSET, Raw
 
-from garrison.kernel.errors import GarrisonError, Invalid, TimedOut, Unavailable
+from garrison.kernel.errors import GarrisonError, TimedOut, Unavailable
 from garrison.protocol import methods
-from garrison.protocol.handshake import Introduction, ServerInfo, handshake_timeout, modern_meta, negotiate
+from garrison.protocol.handshake import Introduction, Refused, ServerInfo, handshake_timeout, modern_meta, negotiate
 from garrison.protocol.headers import encode_value
 from garrison.protocol.matching import NULL, addressee, error_of, own_id
 from garrison.protocol.messages import (
@@ -74,14 +74,6 @@ class Transport(Protocol):
         """Return when the notifications sent so far have arrived, or after a short while."""
 
     async def close(self) -> None: ...
-
-
-class Refused(Invalid):
-    """The server answered with a JSON-RPC error, kept in `error`."""
-
-    def __init__(self, label: str, error: RpcError) -> None:
-        super().__init__("server.refused", f"server {label} answered with error {error.code}: {error.message[:300]}")
-        self.error = error
 
 
 class Connection:

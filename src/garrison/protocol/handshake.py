@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw
 
-from garrison.kernel.errors import GarrisonError, TimedOut, Unsupported
-from garrison.protocol import methods
-from garrison.protocol.messages import EMPTY, decode_any, raw
+from garrison.kernel.errors import GarrisonError, Invalid, TimedOut, Unsupported
+from garrison.protocol import codes, methods
+from garrison.protocol.messages import EMPTY, RpcError, decode_any, raw
 from garrison.protocol.versions import LATEST_LEGACY, LATEST_MODERN, LEGACY_VERSIONS, MODERN_VERSIONS, Era
 
 PROBE_GRACE_S = 5.0
@@ -33,6 +33,14 @@ class ServerInfo(msgspec.Struct, frozen=True):
     instructions: str = ""
     server: Raw = EMPTY
     """`serverInfo` in full."""
+
+
+class Refused(Invalid):
+    """The server answered with a JSON-RPC error, kept in `error`."""
+
+    def __init__(self, label: str, error: RpcError) -> None:
+        super().__init__("server.refused", f"server {label} answered with error {error.code}: {error.message[:300]}")
+        self.error = error
 
 
 class Introduction(NamedTuple):
@@ -57,7 +65,7 @@ async def negotiate(connection: Asks, me: Introduction, *, legacy_only: bool) ->
     """Shake hands in the newest era that the server speaks. Raises the typed error of the last attempt."""
     if legacy_only:
         return await _initialize(connection, me)
-    probe = asyncio.ensure_future(_discover(connection, me))
+    probe = asyncio.ensure_future(_discover_in_common(connection, me))
     try:
         done, _ = await asyncio.wait({probe}, timeout=PROBE_GRACE_S)
         if not done:
@@ -105,9 +113,29 @@ async def _give_up(attempt: asyncio.Future[ServerInfo]) -> None:
     await asyncio.gather(attempt, return_exceptions=True)
 
 
-async def _discover(connection: Asks, me: Introduction) -> ServerInfo:
-    params = {"_meta": raw(modern_meta(LATEST_MODERN, me))}
-    headers = {"mcp-protocol-version": LATEST_MODERN, "mcp-method": methods.DISCOVER}
+async def _discover_in_common(connection: Asks, me: Introduction) -> ServerInfo:
+    """Discover in our newest revision, or, where the server names others that we speak, once more in one of them."""
+    try:
+        return await _discover(connection, me, LATEST_MODERN)
+    except Refused as refused:
+        version = _version_in_common(refused.error)
+        if version is None:
+            raise
+        return await _discover(connection, me, version)
+
+
+def _version_in_common(error: RpcError) -> str | None:
+    """The newest modern revision that a `-32022` error says is supported, if we speak it."""
+    if error.code != codes.UNSUPPORTED_VERSION or error.data is UNSET:
+        return None
+    supported = _object(error.data).get("supported")
+    named = supported if isinstance(supported, list) else []
+    return next((version for version in reversed(MODERN_VERSIONS) if version in named), None)
+
+
+async def _discover(connection: Asks, me: Introduction, version: str) -> ServerInfo:
+    params = {"_meta": raw(modern_meta(version, me))}
+    headers = {"mcp-protocol-version": version, "mcp-method": methods.DISCOVER}
     found = _object(await connection.ask_raw(methods.DISCOVER, params, headers))
     versions = found.get("supportedVersions")
     mutual = [version for version in MODERN_VERSIONS if isinstance(versions, list) and version in versions]
