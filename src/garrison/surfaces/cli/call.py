@@ -41,7 +41,7 @@ def call(
     A value is read as its type in the tool's schema; KEY:=JSON gives JSON as it is. Exits with 1 when the tool
     answers with an error.
 
-    Examples: garrison call time__get_current_time; garrison call files__search_text pattern=TODO;
+    Examples: garrison call time__get_current_time; garrison call filesystem__search_text pattern=TODO;
     garrison call t__x '{"n": 1}'
     """
     node = client_of(home_of(home, env_name))
