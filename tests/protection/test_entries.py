@@ -5,7 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from garrison.protection.entries import BODY_BYTES_MAX, Entry, decode, encode
+from garrison.protection.entries import BODY_BYTES_MAX, Entry, Lines, decode, encode
 from garrison.telemetry.redaction import Redactor
 
 mask = Redactor()
@@ -98,3 +98,21 @@ def test_secrets_are_masked_in_every_field_that_callers_fill() -> None:
 def test_a_body_that_cannot_be_read_is_shown_as_such() -> None:
     assert decode(b"\xff[").action == "ledger.unreadable"
     assert decode(b'{"a":1}').action == "ledger.unreadable"
+
+
+@given(st.text(max_size=40), st.text(max_size=40), st.integers(min_value=0, max_value=2**62))
+def test_a_line_made_of_known_parts_is_the_very_encoding(principal: str, target: str, number: int) -> None:
+    lines = Lines(mask)
+    entry = Entry(number, "call.outcome", "0a1b", principal, "tools/call", "s", target, "ok", 7, {"client": target})
+    for _ in range(2):
+        key = (principal, target)
+        assert lines.line(lambda: entry, key, number, "call.outcome", "0a1b", "ok", 7) == encode(entry, mask)
+
+
+def test_a_secret_that_becomes_known_later_is_masked_in_lines_too() -> None:
+    masking = Redactor()
+    lines = Lines(masking)
+    entry = Entry(1, "call.intent", target="file:///hunter2-hunter2")
+    assert b"hunter2" in lines.line(lambda: entry, ("t",), 1, "call.intent", "c", "", 0)
+    masking.add("hunter2-hunter2")
+    assert b"hunter2" not in lines.line(lambda: entry, ("t",), 1, "call.intent", "c", "", 0)

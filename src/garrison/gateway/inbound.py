@@ -28,11 +28,27 @@ from garrison.protocol.messages import (
 from garrison.protocol.versions import DEFAULT_HTTP_VERSION, MODERN_VERSIONS
 
 
+METAS_MAX = 1024
+META_BYTES_MAX = 1024
+
+
+class _MetaReading:
+    """What a modern client says of itself in each request."""
+
+    __slots__ = ("client", "missing", "version")
+
+    def __init__(self, meta: Params) -> None:
+        self.missing = [key for key in (methods.META_VERSION, methods.META_CAPABILITIES) if key not in meta]
+        self.version = text(meta, methods.META_VERSION)
+        self.client = _name_of(meta.get(methods.META_CLIENT_INFO))
+
+
 class Inbound:
     """Reads calls; `sessions` opens their session ids."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
+        self._metas: dict[bytes, _MetaReading] = {}
 
     def read(self, call: Call) -> None:
         """Fill in what the request says. Never raises: what is wrong is in `call.problem`."""
@@ -73,14 +89,24 @@ class Inbound:
         call.version = reading.version
         if call.rpc_id is None:
             return  # a modern client has nothing to notify; it is acknowledged and dropped
-        meta = _meta(call.params)
-        missing = [key for key in (methods.META_VERSION, methods.META_CAPABILITIES) if key not in meta]
-        if missing:
-            message = f"params._meta lacks {', '.join(missing)}"
+        meta = self._meta_reading(call.params)
+        if meta.missing:
+            message = f"params._meta lacks {', '.join(meta.missing)}"
             raise ProtocolError("protocol.envelope", message, codes.INVALID_PARAMS)
-        _check_headers(call, meta, reading)
-        if methods.META_CLIENT_INFO in meta:
-            call.client_name = _name_of(meta[methods.META_CLIENT_INFO])
+        _check_headers(call, meta.version, reading)
+        call.client_name = meta.client
+
+    def _meta_reading(self, params: Params) -> _MetaReading:
+        """What `_meta` says; clients repeat theirs, so what its bytes say is remembered."""
+        sent = params.get("_meta")
+        found = self._metas.get(bytes(sent)) if sent is not None else None
+        if found is None:
+            found = _MetaReading(_meta(params))
+            if len(self._metas) >= METAS_MAX:
+                self._metas.clear()
+            if sent is not None and len(memoryview(sent)) <= META_BYTES_MAX:
+                self._metas[bytes(sent)] = found
+        return found
 
     def _read_legacy(self, call: Call, reading: HeadReading) -> None:
         if call.method == methods.INITIALIZE:
@@ -163,9 +189,9 @@ def _name_of(client_info: Raw | None) -> str:
     return name[:100] if isinstance(name, str) else ""
 
 
-def _check_headers(call: Call, meta: Params, reading: HeadReading) -> None:
+def _check_headers(call: Call, version: str, reading: HeadReading) -> None:
     """2026-07-28: what the headers say must be what the body says, or whoever routes by them is deceived."""
-    if reading.version != text(meta, methods.META_VERSION):
+    if reading.version != version:
         raise header_mismatch("MCP-Protocol-Version")
     if reading.method != call.method:
         raise header_mismatch("Mcp-Method")

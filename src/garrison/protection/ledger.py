@@ -70,7 +70,10 @@ class Ledger:
 
     def append(self, entry: Entry) -> None:
         """Accept an entry without waiting. Unavailable (`ledger.unwritable`) if it cannot be kept: refuse the call."""
-        body = encode(entry, redactor)
+        self.append_line(encode(entry, redactor))
+
+    def append_line(self, body: bytes) -> None:
+        """The same for an entry that is encoded already (`entries.Lines`)."""
         with self._lock:
             if not self._writer.accepting or self._queue.qsize() >= self.settings.queue_max:
                 raise self._refusal()

@@ -79,11 +79,14 @@ def raw(value: Any) -> Raw:
 
 
 def text(params: Params, key: str) -> str:
-    """The string member `key`, or an empty string when it is absent or no string."""
+    """The string member `key`, or an empty string when it is absent, no string, or no valid one (a lone surrogate)."""
     found = params.get(key)
     if found is None or memoryview(found)[0] != _QUOTE:
         return ""
-    return decode_text(found)
+    try:
+        return decode_text(found)
+    except msgspec.DecodeError:
+        return ""
 
 
 def request_frame(request_id: Id, method: str, params: Params | None) -> bytes:

@@ -52,6 +52,8 @@ class Redactor:
         self._values: frozenset[str] = frozenset()
         self._pattern: re.Pattern[str] | None = None
         self._probes: tuple[str, ...] = ()
+        self.version = 0
+        """Grows with each new value: what was found harmless before may not be any more."""
 
     def add(self, value: str) -> None:
         """Mask this value from now on, also as it looks escaped in JSON or `repr` and percent-encoded."""
@@ -63,6 +65,7 @@ class Redactor:
             longest_first = sorted(self._values, key=len, reverse=True)
             self._pattern = re.compile("|".join(map(re.escape, longest_first)))
             self._probes = tuple(longest_first)
+            self.version += 1
 
     def text(self, text: str) -> str:
         """The text with every secret masked."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from garrison.gateway.call import Call, Outcome
 from garrison.gateway.stage import Stage, Step
 from garrison.kernel.clock import Clock
 from garrison.kernel.errors import Unavailable
-from garrison.protection.entries import Entry, EntryKind
+from garrison.protection.entries import Entry, EntryKind, Lines
 from garrison.protection.ledger import Ledger
 from garrison.protocol import methods
+from garrison.telemetry.redaction import redactor
 
 _SILENT = frozenset({methods.PING, methods.INITIALIZED, methods.PROGRESS, "response"})
 """Signs of life and courtesies, without any effect: not worth a record unless they are refused."""
@@ -26,6 +28,7 @@ class Audit(Stage):
         self._ledger = ledger
         self._clock = clock
         self._now = monotonic_ns
+        self._lines = Lines(redactor)
 
     def enter(self, call: Call) -> Step:
         if self._ledger.problem:
@@ -39,10 +42,18 @@ class Audit(Stage):
             return outcome
         kind: EntryKind = "refusal" if refused else "call.outcome"
         duration_us = (self._now() - call.started_ns) // 1000
-        self._ledger.append(
-            _entry(call, kind, self._clock.wall_ns(), outcome.word, duration_us, _detail(call, outcome))
-        )
+        time_ns = self._clock.wall_ns()
+        if outcome.failure is not None:
+            self._ledger.append(_entry(call, kind, time_ns, outcome.word, duration_us, _detail(call, outcome)))
+        else:
+            self._ledger.append_line(self._line(call, time_ns, outcome.word, duration_us))
         return outcome
+
+    def _line(self, call: Call, time_ns: int, word: str, duration_us: int) -> bytes:
+        target = call.target
+        key = (_who(call), call.method, target.server, target.name, call.client_name, call.request.client, call.era)
+        made = partial(_whole, call)
+        return self._lines.line(made, key, time_ns, "call.outcome", call.id, word, duration_us)
 
 
 class Intent(Stage):
@@ -59,18 +70,30 @@ class Intent(Stage):
         self._ledger = ledger
         self._clock = clock
         self._durable = durable
+        self._lines = Lines(redactor)
 
     def enter(self, call: Call) -> Step:
         if call.answer is not None:
             return None
-        entry = _entry(call, "call.intent", self._clock.wall_ns(), "", 0, None)
+        time_ns, target = self._clock.wall_ns(), call.target
         if self._durable:
-            return self._recorded(entry)
-        self._ledger.append(entry)
+            return self._recorded(_entry(call, "call.intent", time_ns, "", 0, None))
+        key = (_who(call), call.method, target.server, target.name)
+        made = partial(_entry, call, "call.intent", 0, "", 0, None)
+        self._ledger.append_line(self._lines.line(made, key, time_ns, "call.intent", call.id, "", 0))
         return None
 
     async def _recorded(self, entry: Entry) -> None:
         await self._ledger.append_durable(entry)
+
+
+def _who(call: Call) -> str:
+    return call.principal.id if call.principal is not None else ""
+
+
+def _whole(call: Call) -> Entry:
+    """An outcome's entry; what varies is filled in elsewhere."""
+    return _entry(call, "call.outcome", 0, "", 0, _detail(call, Outcome()))
 
 
 def _entry(
@@ -80,7 +103,7 @@ def _entry(
         time_ns=time_ns,
         kind=kind,
         call=call.id,
-        principal=call.principal.id if call.principal is not None else "",
+        principal=_who(call),
         action=call.method,
         server=call.target.server,
         target=call.target.name,
