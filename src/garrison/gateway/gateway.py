@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from garrison.gateway import outbound
 from garrison.gateway.answers import Answers
 from garrison.gateway.backchannel import BackChannel
+from garrison.gateway.batches import Batch, elements_of, request_of
 from garrison.gateway.breakers import BreakerPolicy
 from garrison.gateway.call import Call, HttpRequest, Sink
 from garrison.gateway.inbound import Inbound
@@ -78,6 +79,7 @@ class Gateway:
         self.shed = Shed(parts.shed, parts.metrics, parts.clock.monotonic_s)
         self.breaker = CircuitBreaker(parts.breaker, parts.directory, parts.metrics, parts.clock.monotonic_s)
         self._ids = parts.ids
+        self._sessions = parts.sessions
         self._inbound = Inbound(parts.sessions)
         self._pipeline = self._build(parts)
         parts.directory.on_changed(self.streams.announce)
@@ -86,7 +88,22 @@ class Gateway:
         """Serve one request to an MCP endpoint; the answer goes to `sink`, now or later."""
         call = Call(self._ids.new(), request, sink, time.monotonic_ns())
         self._inbound.read(call)
-        sink.on_disconnect(lambda: call.cancel("the client went away"))
+        if call.problem is not None:
+            elements = elements_of(call, self._sessions)
+            if elements:
+                self._handle_batch(request, sink, elements)
+                return
+        self._start(call)
+
+    def _handle_batch(self, request: HttpRequest, sink: Sink, elements: list[bytes]) -> None:
+        batch = Batch(sink, len(elements))
+        for element in elements:
+            call = Call(self._ids.new(), request_of(request, element), batch.part(), time.monotonic_ns())
+            self._inbound.read(call)
+            self._start(call)
+
+    def _start(self, call: Call) -> None:
+        call.sink.on_disconnect(lambda: call.cancel("the client went away"))
         self._pipeline.start(call)
 
     def drain(self) -> None:

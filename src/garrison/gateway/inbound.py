@@ -27,7 +27,6 @@ from garrison.protocol.messages import (
 )
 from garrison.protocol.versions import DEFAULT_HTTP_VERSION, MODERN_VERSIONS
 
-
 METAS_MAX = 1024
 META_BYTES_MAX = 1024
 
