@@ -39,6 +39,10 @@ class EventReader:
         self._type = ""
         self._id = ""
         self._size = 0
+        self.last_id = ""
+        """Of the last whole event, even one without data: where the stream can be taken up again."""
+        self.retry_ms: int | None = None
+        """How long to wait before that, if the server said so."""
 
     def feed(self, chunk: bytes) -> list[Event]:
         *lines, rest = self._one_line_end(chunk).split(b"\n")
@@ -85,11 +89,14 @@ class EventReader:
             self._type = value.decode("utf-8", "replace")
         elif name == b"id" and b"\0" not in value:
             self._id = value.decode("utf-8", "replace")
+        elif name == b"retry" and value.isdigit():
+            self.retry_ms = int(value[:9])
         return None
 
     def _dispatch(self) -> Event | None:
         data, kind = self._data, self._type or "message"
         self._data, self._type, self._size = [], "", 0
+        self.last_id = self._id
         return Event(b"\n".join(data), kind, self._id) if data else None
 
     def _check_bound(self) -> None:

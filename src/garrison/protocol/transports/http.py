@@ -31,6 +31,9 @@ STREAM_RETRY_S = (1.0, 2.0, 5.0, 15.0, 30.0)
 NOTICE_TIMEOUT_S = 10.0
 """How long the acknowledgement of a notification may take before its link is given up."""
 DELIVERY_S = 2.0
+RESUME_S = (0.1, 1.0, 30.0)
+"""Least, usual and longest wait before a stream is taken up again; the server's `retry` decides between the ends."""
+_EVENT_ID = re.compile(r"[\x20-\x7e]{1,1024}")
 _SESSION_ID = re.compile(r"[\x21-\x7e]{1,1024}")
 _STATUS_COUNTS = frozenset({401, 429, 503})
 """Statuses that say more than a JSON-RPC error beside them."""
@@ -103,6 +106,24 @@ class HttpTransport:
     def answered(self, request_id: int | None) -> None:
         if request_id is not None:
             self._exchanges.pop(request_id, None)
+
+    def resume(self, request_id: int | None, events: EventReader) -> bool:
+        """A legacy server may end a stream before the answer and have it fetched later (2025-11-25, resumability)."""
+        if request_id is None or self._stream is None or not _EVENT_ID.fullmatch(events.last_id):
+            return False
+        if not self.connection.owes(request_id):
+            return False
+        headers = {"mcp-protocol-version": self._version, "last-event-id": events.last_id}
+        head = self._new_head("GET", headers, self._session) + b"\r\n"
+        again = self._exchanges[request_id] = _Resumed(self, request_id, head)
+        least, usual, longest = RESUME_S
+        wait_s = usual if events.retry_ms is None else min(max(events.retry_ms / 1000, least), longest)
+        asyncio.get_running_loop().call_later(wait_s, self._begin_again, request_id, again)
+        return True
+
+    def _begin_again(self, request_id: int, again: Exchange) -> None:
+        if self.connection.owes(request_id) and not again.aborted:
+            self._pool.begin(again)
 
     def keep_session(self, session: str) -> None:
         """The handshake's answers name the session; later ones cannot change it."""
@@ -262,6 +283,8 @@ class _Answer(Exchange):
             self._transport.refused(self._request_id, self._status, self._headers, b"".join(self._body))
         elif self._events is None and self._body:
             self._receive(b"".join(self._body))
+        elif self._events is not None and self._transport.resume(self._request_id, self._events):
+            return
         self._fail(_no_answer())  # no effect where the answer has come
 
     def broken(self, reason: str, *, sent: bool) -> None:
@@ -296,6 +319,28 @@ class _Answer(Exchange):
     def _fail(self, error: GarrisonError) -> None:
         if self._request_id is not None:
             self._transport.connection.failed(self._request_id, error)
+
+
+class _Resumed(_Answer):
+    """A GET for the rest of a request's stream. Whatever goes wrong, the request itself had arrived."""
+
+    def whole(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        Exchange.whole(self, status, headers, body)
+
+    def data(self, chunk: bytes) -> None:
+        super().data(chunk)
+        if self._request_id is not None and not self._transport.connection.owes(self._request_id):
+            self._give_up()  # a server may hold such a stream open for more
+
+    def end(self) -> None:
+        if self._status < 300:
+            super().end()
+        else:
+            self._over()
+            self._fail(_no_answer())
+
+    def broken(self, reason: str, *, sent: bool) -> None:
+        super().broken(reason, sent=True)
 
 
 def _no_answer() -> TimedOut:
