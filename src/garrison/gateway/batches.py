@@ -127,7 +127,7 @@ class Part:
     def open_stream(self, headers: Mapping[str, str]) -> None:
         self._batch.stream(headers)
 
-    def event(self, frame: bytes) -> None:
+    def event(self, frame: bytes, kind: bytes = b"message") -> None:
         self._batch.event(frame)
 
     def end_stream(self) -> None:

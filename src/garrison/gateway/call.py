@@ -41,8 +41,8 @@ class Sink(Protocol):
 
     def open_stream(self, headers: Mapping[str, str]) -> None: ...
 
-    def event(self, frame: bytes) -> None:
-        """One JSON-RPC message on the open stream."""
+    def event(self, frame: bytes, kind: bytes = b"message") -> None:
+        """One JSON-RPC message on the open stream; `kind` is another word in the older transport."""
 
     def end_stream(self) -> None: ...
 

@@ -12,13 +12,15 @@ from garrison.gateway.backchannel import BackChannel
 from garrison.gateway.batches import Batch, elements_of, request_of
 from garrison.gateway.breakers import BreakerPolicy
 from garrison.gateway.call import Call, HttpRequest, Sink
+from garrison.gateway.heads import reading_of
 from garrison.gateway.inbound import Inbound
 from garrison.gateway.inflight import InFlight
 from garrison.gateway.kept import KeptAnswers
 from garrison.gateway.parked import ParkedCalls
 from garrison.gateway.pipeline import Pipeline
 from garrison.gateway.retries import RetryPolicy
-from garrison.gateway.sessions import Sessions
+from garrison.gateway.sessions import Session, Sessions
+from garrison.gateway.sse import OlderStreams
 from garrison.gateway.stages.admit import Admit
 from garrison.gateway.stages.audit import Audit, Intent
 from garrison.gateway.stages.authenticate import Authenticate
@@ -80,6 +82,7 @@ class Gateway:
         self.breaker = CircuitBreaker(parts.breaker, parts.directory, parts.metrics, parts.clock.monotonic_s)
         self._ids = parts.ids
         self._sessions = parts.sessions
+        self._older = OlderStreams(parts.sessions, self._end_session)
         self._inbound = Inbound(parts.sessions)
         self._pipeline = self._build(parts)
         parts.directory.on_changed(self.streams.announce)
@@ -93,7 +96,20 @@ class Gateway:
             if elements:
                 self._handle_batch(request, sink, elements)
                 return
+        if reading_of(call.request.head).older:
+            self._handle_older(call)
+            return
         self._start(call)
+
+    def _handle_older(self, call: Call) -> None:
+        reply = self._older.prepare(call)
+        self._start(call)
+        if reply is not None:
+            reply.acknowledge()
+
+    def _end_session(self, session: Session) -> None:
+        self._sessions.end(session)
+        self.own.end(session.id)
 
     def _handle_batch(self, request: HttpRequest, sink: Sink, elements: list[bytes]) -> None:
         batch = Batch(sink, len(elements))

@@ -5,6 +5,7 @@ What is wrong with it is kept as the error to refuse every such request with.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -19,6 +20,8 @@ SESSION_END = "session/end"
 """What a legacy DELETE is called in records."""
 
 _VERBS = {"GET": STREAM_OPEN, "DELETE": SESSION_END}
+_OLDER = re.compile(r"(?:/servers/([^/]+))?/sse(?:/([A-Za-z0-9_-]+))?")
+"""Paths of the older transport: the stream, and where to post to it."""
 _ROUTING_HEADERS = {
     headers.VERSION: "MCP-Protocol-Version",
     headers.METHOD: "Mcp-Method",
@@ -58,6 +61,7 @@ class HeadReading:
         "key",
         "method",
         "name",
+        "older",
         "params",
         "problem",
         "session",
@@ -81,13 +85,20 @@ class HeadReading:
         """`Mcp-Param-*`, decoded; None where a wrapping is malformed."""
         self.endpoint = ""
         self.problem: GarrisonError | None = None
+        older = _OLDER.fullmatch(head.path)
+        self.older = older is not None
+        """Whether it is for the older transport, HTTP+SSE; then the session is in the path."""
+        if older is not None:
+            self.session, self.accepts_stream = older[2] or "", True
         try:
-            self.endpoint = endpoint_of(head.path)
+            self.endpoint = older[1] or "" if older is not None else endpoint_of(head.path)
             self._check(head)
         except GarrisonError as error:
             self.problem = error
 
     def _check(self, head: Head) -> None:
+        if self.older:
+            self._check_older(head.verb)
         if head.verb == "POST":
             check_media_types(head.headers)
         else:
@@ -98,6 +109,15 @@ class HeadReading:
             for name in head.repeated:
                 if name in _ROUTING_HEADERS:  # readers of the first and of the last copy would disagree
                     raise header_mismatch(_ROUTING_HEADERS[name])
+
+    def _check_older(self, verb: str) -> None:
+        allowed = "POST" if self.session else "GET"
+        if verb != allowed:
+            raise ProtocolError(
+                "protocol.verb", f"{verb} is not allowed here", codes.INVALID_REQUEST, 405, allow=allowed
+            )
+        if self.era == "modern":
+            raise unsupported_version(self.version)
 
     def _check_verb(self, verb: str) -> None:
         if self.era == "modern" or verb not in _VERBS:

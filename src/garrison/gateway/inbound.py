@@ -67,7 +67,8 @@ class Inbound:
     def _read_bodiless(self, call: Call, reading: HeadReading) -> None:
         if reading.problem is not None:
             raise reading.problem
-        self._open_session(call, reading)
+        if not reading.older:  # there a stream is what opens a session
+            self._open_session(call, reading)
 
     def _read_message(self, call: Call, reading: HeadReading) -> None:
         if reading.problem is not None and not isinstance(reading.problem, ProtocolError):

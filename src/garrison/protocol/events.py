@@ -19,11 +19,11 @@ class Event:
     id: str = ""
 
 
-def write_event(data: bytes) -> bytes:
-    """One `message` event; `data` is JSON, where a line break can only stand between tokens."""
+def write_event(data: bytes, kind: bytes = b"message") -> bytes:
+    """One event; `data` is JSON, where a line break can only stand between tokens."""
     if b"\n" in data or b"\r" in data:
         data = data.replace(b"\n", b" ").replace(b"\r", b" ")
-    return b"event: message\ndata: " + data + b"\n\n"
+    return b"event: " + kind + b"\ndata: " + data + b"\n\n"
 
 
 class EventReader:

@@ -109,8 +109,8 @@ class Exchange(HttpRequest):
             ]
             self._write(b"".join(lines))
 
-    def event(self, frame: bytes) -> None:
-        self._chunk(write_event(frame))
+    def event(self, frame: bytes, kind: bytes = b"message") -> None:
+        self._chunk(write_event(frame, kind))
 
     def keep_alive_comment(self) -> None:
         self._chunk(b": keep-alive\n\n")

@@ -29,8 +29,10 @@ BODY_TIMEOUT_S = 30.0
 
 
 def is_mcp_path(path: bytes) -> bool:
-    """`/mcp` and `/servers/NAME/mcp`."""
-    return path == b"/mcp" or (path.startswith(b"/servers/") and path.endswith(b"/mcp"))
+    """`/mcp`, `/servers/NAME/mcp`, and the same with `/sse` and `/sse/TOKEN` for the older transport."""
+    if path.startswith(b"/servers/"):
+        return path.endswith((b"/mcp", b"/sse")) or b"/sse/" in path
+    return path in (b"/mcp", b"/sse") or path.startswith(b"/sse/")
 
 
 class EdgeProtocol(HttpToolsProtocol):
