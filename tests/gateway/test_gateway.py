@@ -169,7 +169,7 @@ async def test_list_changes_are_announced_to_those_who_listen(start_fleet: Start
         await client.call_tool("one__grow", {})
         async with asyncio.timeout(10):
             await heard.wait()
-        assert len((await client.list_tools()).tools) == 12
+        assert len((await client.list_tools()).tools) == 13
 
 
 async def test_every_call_is_on_the_record_with_its_intent(start_fleet: StartFleet) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -11,23 +10,10 @@ import pytest
 from mcp.shared.exceptions import MCPError
 
 from garrison.catalog.spec import ServerSpec, Transport
-from running_fleet import SERVERS, StartFleet
+from remote_servers import remote
+from running_fleet import StartFleet
 
 pytestmark = pytest.mark.slow
-
-
-@asynccontextmanager
-async def remote(script: str, *flags: str, port: int = 0) -> AsyncIterator[str]:
-    """A fixture server over HTTP in a process of its own; gives its URL."""
-    argv = (sys.executable, str(SERVERS / f"{script}.py"), "--http", str(port), *flags)
-    process = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE)
-    assert process.stdout is not None
-    try:
-        yield (await process.stdout.readline()).decode().strip()
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
 
 
 def spec(url: str, transport: Transport = "http", **more: str) -> ServerSpec:
