@@ -28,7 +28,7 @@ roles:
       - {{servers: ["*"], tools: ["*"], prompts: ["*"], resources: ["*"]}}
 settings:
   edge: {{listen: "127.0.0.1:0"}}
-  limits: {{calls_per_s: 1000000, burst: 1000000}}
+  limits: {{calls_per_s: 1000000, burst: 1000000, concurrent_calls: 20000, concurrent_calls_per_server: 20000}}
 """
 
 NGINX = """
@@ -61,6 +61,10 @@ class Contestant:
 
     def cpu_us(self) -> float:
         return sum(cpu_us(pid) for pid in self.pids)
+
+
+def cores() -> set[int]:
+    return os.sched_getaffinity(0)
 
 
 def cpu_us(pid: int) -> float:

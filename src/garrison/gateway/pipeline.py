@@ -108,6 +108,7 @@ class Pipeline:
                 log.exception("a stage failed on the way up", extra={"call": call.id, "method": call.method})
                 outcome = Outcome(failure=_defect(call))
         self._answer(call, outcome)
+        call.finish = _over  # no cycle: an ended call is freed at once, and its memory is used again while it is warm
 
     def _go_again(self, call: Call, again: Again) -> None:
         """Down once more, a little later; whoever gives the call up meanwhile ends it."""
@@ -119,6 +120,10 @@ class Pipeline:
             call.finish(Outcome(failure=TimedOut("call.cancelled", f"the call was given up: {reason}")))
 
         call.on_cancel = give_up
+
+
+def _over(outcome: Outcome) -> None:
+    """What comes after the end changes nothing."""
 
 
 def _way_down(stages: Sequence[Stage], entered: int) -> Steps:

@@ -81,10 +81,9 @@ def encode(entry: Entry, masking: Masking) -> bytes:
 
 
 class Lines:
-    """Bodies of entries of which most is the same again and again: that part is encoded, and looked at for secrets, once.
+    """Bodies of entries of which most is the same again and again: that is encoded, and looked at for secrets, once.
 
-    Gives the very bytes that `encode` would. Bounded; when full, or when there are new secrets to look for, it starts
-    afresh.
+    Gives the very bytes that `encode` would. Bounded; when full, or when there are new secrets, it starts afresh.
     """
 
     def __init__(self, masking: Masking) -> None:
