@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from garrison.surfaces.edge.guard import Guard, hostname, is_loopback
+from garrison.surfaces.edge.protocol import read_head
 from raw_http import HOST, JSON, PING, auth, exchange, length, post
 from running_fleet import StartFleet
 
@@ -155,3 +156,8 @@ def test_names_that_only_look_like_loopback_are_refused(host: str) -> None:
     guard = Guard()
     refusal = guard.check(b"POST", b"/mcp", "1.1", [(b"host", host.encode())])
     assert (refusal is None) == (host == "[::1")
+
+
+def test_white_space_around_a_header_is_no_part_of_its_value() -> None:
+    head = read_head("POST", b"/mcp", [(b"mcp-name", b" an echo\t  "), (b"x", b" ")], keep_alive=True)
+    assert head.headers == {"mcp-name": "an echo", "x": ""}

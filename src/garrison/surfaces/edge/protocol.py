@@ -224,7 +224,8 @@ def read_head(verb: str, path: bytes, headers: Sequence[tuple[bytes, bytes]], ke
         key = name.decode("latin-1")
         if key in found:
             repeated.append(key)
-        found[key] = value.decode("latin-1")
+        # White space around a value is no part of it (RFC 9110, 5.5); the parser leaves what trails.
+        found[key] = value.decode("latin-1").strip(" \t")
     return Head(verb, path.decode("latin-1"), found, tuple(repeated), keep_alive)
 
 
