@@ -17,13 +17,18 @@ step="set up Node.js in $venv"
 # Ours in front: other people's servers and the conformance suite need Node.js 22 or newer.
 export PATH="$venv/launchers:$venv/bin:$PATH"
 
-step="install the npm servers of tests/npm"
-npm_lock="$(sha256sum tests/npm/package-lock.json)"
-if [[ ! -f tests/npm/node_modules/.lock || $(<tests/npm/node_modules/.lock) != "$npm_lock" ]]; then
-  say "installing the npm servers that the tests use"
-  (cd tests/npm && npm ci --silent --ignore-scripts >&2)
-  printf '%s\n' "$npm_lock" >tests/npm/node_modules/.lock
-fi
+install_npm() { # install_npm FOLDER WHAT: what its lock file says, unless that is there
+  step="install $2 of $1"
+  local lock
+  lock="$(sha256sum "$1/package-lock.json")"
+  if [[ ! -f $1/node_modules/.lock || $(<"$1/node_modules/.lock") != "$lock" ]]; then
+    say "installing $2"
+    (cd "$1" && npm ci --silent --ignore-scripts >&2)
+    printf '%s\n' "$lock" >"$1/node_modules/.lock"
+  fi
+}
+install_npm tests/npm "the npm servers that the tests use"
+install_npm tests/conformance "the official conformance suite"
 
 run() {
   step="pass: $*"

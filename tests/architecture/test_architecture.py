@@ -127,7 +127,7 @@ def test_nothing_is_left_for_later() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [*(ROOT / "requirements").glob("*.txt"), ROOT / "tests/npm/package-lock.json"], ids=str
+    "path", [*(ROOT / "requirements").glob("*.txt"), *(ROOT / "tests").glob("*/package-lock.json")], ids=str
 )
 def test_no_lock_file_names_a_host(path: Path) -> None:
     assert re.findall(r"https?://\S+|--(?:extra-)?index-url|--find-links|\"resolved\"", path.read_text()) == []

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
+from typing import Any
 from urllib.parse import urlsplit
 
 _HEAD_BYTES_MAX = 65_536
@@ -14,22 +15,17 @@ _HEAD_BYTES_MAX = 65_536
 async def with_key(url: str, key: str) -> AsyncIterator[str]:
     """Gives the origin of a relay on loopback in front of the URL's host; the path stays the caller's."""
     target = urlsplit(url)
-    assert target.hostname is not None
-    assert target.port is not None
-    host, port, line = target.hostname, target.port, f"Authorization: Bearer {key}\r\n".encode()
+    line = f"Authorization: Bearer {key}\r\n".encode()
     serving: set[asyncio.Task[None]] = set()
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         serving.add(task)
-        try:
-            await _relay(reader, writer, host, port, line)
-        except (ConnectionError, asyncio.CancelledError):
-            pass  # either side may hang up at any time; the relay is cancelled at the end of the test
-        finally:
-            serving.discard(task)
-            writer.close()
+        task.add_done_callback(serving.discard)
+        with suppress(OSError, asyncio.CancelledError):  # either side hangs up when it likes; so does the test's end
+            async with closing(writer), connection_to(target.hostname, target.port) as (answers, requests):
+                await _relay(_requests(reader, requests, line), _bytes(answers, writer))
 
     server = await asyncio.start_server(accept, "127.0.0.1", 0, limit=_HEAD_BYTES_MAX)
     try:
@@ -39,21 +35,38 @@ async def with_key(url: str, key: str) -> AsyncIterator[str]:
         for task in tuple(serving):
             task.cancel()
         await asyncio.gather(*serving, return_exceptions=True)
+        await asyncio.sleep(0)
 
 
-async def _relay(
-    client: asyncio.StreamReader, answers: asyncio.StreamWriter, host: str, port: int, line: bytes
-) -> None:
-    """Whichever side ends first ends the other: a closed stream is a cancelled request."""
-    reader, writer = await asyncio.open_connection(host, port)
-    ways = (asyncio.ensure_future(_requests(client, writer, line)), asyncio.ensure_future(_bytes(reader, answers)))
+@asynccontextmanager
+async def closing(writer: asyncio.StreamWriter) -> AsyncIterator[None]:
+    """What was written goes out, unless this is cancelled."""
     try:
-        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for way in ways:
-            way.cancel()
-        await asyncio.gather(*ways, return_exceptions=True)
+        yield
         writer.close()
+        await writer.wait_closed()
+    finally:
+        writer.transport.abort()
+
+
+@asynccontextmanager
+async def connection_to(
+    host: str | None, port: int | None
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await asyncio.open_connection(host, port)
+    async with closing(writer):
+        yield reader, writer
+
+
+async def _relay(*ways: Coroutine[Any, Any, None]) -> None:
+    """Whichever side ends first ends the other: a closed stream is a cancelled request."""
+    tasks = [asyncio.ensure_future(way) for way in ways]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _requests(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, line: bytes) -> None:
