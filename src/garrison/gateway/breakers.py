@@ -30,11 +30,11 @@ class BreakerPolicy:
     """So many calls at once try a server out, and so many must be good before it counts as well again."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Permit:
     """A call may go; its verdict comes back with this. One from before the last change of state counts for nothing."""
 
-    epoch: int
+    breaker: Breaker
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,7 @@ class Breaker:
         "_probing",
         "_row",
         "_second",
+        "_slot",
         "_until_s",
         "opened",
         "state",
@@ -67,10 +68,12 @@ class Breaker:
         self.state: State = "closed"
         self.opened = 0
         """How often it has opened."""
-        self._permit = Permit(0)
+        self._permit = Permit(self)
         self._calls = [0] * policy.window_s
         self._failed = [0] * policy.window_s
         self._second = 0
+        self._slot = 0
+        """Its place in the window."""
         self._row = 0
         self._until_s = 0.0
         self._open_s = policy.open_first_s
@@ -92,12 +95,18 @@ class Breaker:
 
     def tell(self, permit: Permit, verdict: Verdict, now_s: float) -> None:
         """What became of a call that was let through."""
-        if permit.epoch != self._permit.epoch:
+        if permit is not self._permit:
             return
         if self.state == "half-open":
             self._judge_probe(verdict, now_s)
         elif verdict != "unknown":
-            self._count(verdict == "failed", now_s)
+            if int(now_s) != self._second:
+                self._move_on(int(now_s))
+            self._calls[self._slot] += 1
+            if verdict == "good":
+                self._row = 0
+            else:
+                self._count_failure(now_s)
 
     def reconnected(self) -> None:
         """Another instance serves now: what the one before did is no reason to refuse, but it is tried out first."""
@@ -114,26 +123,21 @@ class Breaker:
                 self._open_s = self._policy.open_first_s
                 self._become("closed")
 
-    def _count(self, failed: bool, now_s: float) -> None:
-        slot = self._slot(now_s)
-        self._calls[slot] += 1
-        if not failed:
-            self._row = 0
-            return
-        self._failed[slot] += 1
+    def _count_failure(self, now_s: float) -> None:
+        self._failed[self._slot] += 1
         self._row += 1
         policy, calls = self._policy, sum(self._calls)
         in_a_row = policy.failed_in_a_row and self._row >= policy.failed_in_a_row
         if in_a_row or (calls >= policy.calls_min and sum(self._failed) >= policy.failed_share * calls):
             self._open(now_s)
 
-    def _slot(self, now_s: float) -> int:
-        """This second's place in the window; places that have left it are emptied."""
-        second, width = int(now_s), self._policy.window_s
+    def _move_on(self, second: int) -> None:
+        """Another second has begun: places that have left the window are emptied."""
+        width = self._policy.window_s
         for passed in range(max(self._second + 1, second - width + 1), second + 1):
             self._calls[passed % width] = self._failed[passed % width] = 0
-        self._second = max(self._second, second)
-        return self._second % width
+        self._second = second
+        self._slot = second % width
 
     def _open(self, now_s: float) -> None:
         self._until_s = now_s + self._open_s
@@ -142,7 +146,7 @@ class Breaker:
 
     def _become(self, state: State) -> None:
         self.state = state
-        self._permit = Permit(self._permit.epoch + 1)
+        self._permit = Permit(self)
         self._row = self._probing = self._good_probes = 0
         self._calls = [0] * self._policy.window_s
         self._failed = [0] * self._policy.window_s

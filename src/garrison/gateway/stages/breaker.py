@@ -9,6 +9,7 @@ from garrison.gateway.call import Call, Outcome
 from garrison.gateway.refusals import Busy
 from garrison.gateway.stage import Stage, Step
 from garrison.gateway.upstreams.directory import Directory
+from garrison.kernel.errors import GarrisonError
 from garrison.telemetry import names
 from garrison.telemetry.metrics import Metrics
 
@@ -50,7 +51,7 @@ class CircuitBreaker(Stage):
         upstream = call.upstream
         if upstream is None or call.answer is not None or upstream.connection is None:
             return None  # that a server has no connection is known, and why; its callers are told that
-        breaker = self._breakers.get(upstream.name) or self._new(upstream.name)
+        breaker = self._breakers.get(call.target.server) or self._new(upstream.name)
         answer = breaker.ask(self._now())
         if isinstance(answer, Wait):
             message = f"server {upstream.name} has not answered lately and is left alone for {answer.after_s:.0f} s"
@@ -59,9 +60,10 @@ class CircuitBreaker(Stage):
         return None
 
     def leave(self, call: Call, outcome: Outcome) -> Outcome:
-        if call.permit is not None and call.upstream is not None:
-            self._breakers[call.upstream.name].tell(call.permit, _verdict(outcome), self._now())
+        permit = call.permit
+        if permit is not None:
             call.permit = None
+            permit.breaker.tell(permit, "good" if outcome.failure is None else _verdict(outcome.failure), self._now())
         return outcome
 
     def state(self, server: str) -> State:
@@ -86,8 +88,5 @@ class CircuitBreaker(Stage):
             self._opened.cell(server).value = breaker.opened
 
 
-def _verdict(outcome: Outcome) -> Verdict:
-    failure = outcome.failure
-    if failure is None:
-        return "good"
+def _verdict(failure: GarrisonError) -> Verdict:
     return "failed" if failure.code in AWAY else "unknown"

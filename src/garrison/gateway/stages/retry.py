@@ -30,8 +30,7 @@ class Retry(Stage):
 
     def enter(self, call: Call) -> Step:
         if call.upstream is not None and call.answer is None:
-            budget = self._budgets.get(call.upstream.name) or self._new(call.upstream.name)
-            budget.earn()
+            (self._budgets.get(call.target.server) or self._new(call.upstream.name)).earn()
         return None
 
     def leave(self, call: Call, outcome: Outcome) -> Outcome:
@@ -40,6 +39,8 @@ class Retry(Stage):
             return outcome
         if call.retries >= self._policy.retries_max or call.rpc_id is None:
             return outcome
+        if call.connection is not None and call.connection.closed is not None:
+            return outcome  # it was the client's own, and what the server kept for it went with it
         if not may_repeat(call.method, failure, idempotent=_is_idempotent(call)):
             return outcome
         server = call.upstream.name
