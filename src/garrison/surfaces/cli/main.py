@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "secrets": ("secrets", "Store, list and remove secrets that the configuration refers to."),
     "audit": ("audit", "Read and verify the ledger."),
     "settings": ("settings", "Show settings and where they come from."),
+    "bench": ("bench", "Measure what a call costs through the gateway."),
     "serve": ("serve", "Run one built-in server by itself."),
     "schema": ("schema", "Print the JSON Schema of garrison.yaml."),
 }
