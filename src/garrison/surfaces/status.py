@@ -9,6 +9,12 @@ from garrison.gateway.breakers import State
 from garrison.gateway.upstreams.upstream import Upstream
 from garrison.runtimes.instance import Observed
 
+_LEFT_ALONE: dict[State, str] = {
+    "closed": "",
+    "half-open": "it has not answered lately and is being tried out",
+    "open": "it has not answered lately and is left alone for a while",
+}
+
 
 def server_row(
     spec: ServerSpec, observed: Observed | None, upstream: Upstream | None, breaker: State = "closed"
@@ -24,7 +30,7 @@ def server_row(
         "era": observed.era,
         "version": observed.version,
         "tools": len(upstream.tools) if upstream is not None and upstream.listed else None,
-        "error": observed.error or listing_problem,
+        "error": observed.error or listing_problem or _LEFT_ALONE[breaker],
         "hint": observed.hint,
         "startup_s": round(observed.startup_s, 3),
         "started_at": observed.started_at,
