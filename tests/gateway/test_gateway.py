@@ -8,6 +8,8 @@ import pytest
 from mcp.shared.exceptions import MCPError
 
 from garrison.catalog.spec import GrantSpec, RoleSpec, ToolFilter
+from garrison.surfaces.fleet_metrics import add_fleet_metrics
+from garrison.telemetry.exposition import render
 from running_fleet import StartFleet, stdio
 
 pytestmark = pytest.mark.slow
@@ -197,3 +199,22 @@ async def test_somebody_elses_session_is_unknown(start_fleet: StartFleet) -> Non
         assert response.status_code == 404
     elsewhere = await running.post("/servers/one/mcp", ping, mcp_session_id=session)
     assert elsewhere.status_code == 404
+
+
+async def test_calls_connections_and_sessions_are_measured_under_the_fields_names(start_fleet: StartFleet) -> None:
+    running = await start_fleet(stdio("one", "legacy_only"))
+    async with running.client("/mcp", "legacy") as client:
+        await client.call_tool("one__echo", {"text": "x"})
+    await running.fleet.supervisor.restart("one")
+    add_fleet_metrics(running.fleet)
+    text = render(running.fleet.metrics).decode()
+    for line in (
+        'mcp_server_operation_duration_seconds_count{mcp_method_name="tools/call",garrison_server_name="one",'
+        'gen_ai_tool_name="echo",error_type=""} 1',
+        'mcp_client_operation_duration_seconds_count{mcp_method_name="tools/call",garrison_server_name="one",'
+        'error_type=""} 1',
+        "mcp_server_session_duration_seconds_count 1",
+        'mcp_client_session_duration_seconds_count{garrison_server_name="one",mcp_protocol_version="2025-11-25"} 1',
+        'garrison_server_running{garrison_server_name="one"} 1',
+    ):
+        assert line in text, line

@@ -120,6 +120,7 @@ class Call:
         "request",
         "retries",
         "rpc_id",
+        "sent_ns",
         "session",
         "session_id",
         "sink",
@@ -140,6 +141,8 @@ class Call:
         """Name of the server for its transparent endpoint; empty for the aggregate."""
         self.era: Era = "legacy"
         self.version = LATEST_LEGACY
+        self.sent_ns = 0
+        """When it left for the server, monotonic nanoseconds; 0 while it has not."""
         self.rpc_id: bytes | None = None
         """The request's id as raw JSON; None for a notification."""
         self.method = ""

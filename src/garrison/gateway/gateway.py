@@ -156,6 +156,13 @@ class Gateway:
             self.breaker,
             Retry(parts.retry, directory, parts.metrics, random.random),
             Intent(parts.ledger, parts.clock, durable=durable),
-            Forward(self.in_flight, self.back_channel, self.parked, dict(parts.identity)),
+            Forward(
+                self.in_flight,
+                self.back_channel,
+                self.parked,
+                dict(parts.identity),
+                parts.metrics,
+                time.monotonic_ns,
+            ),
         )
         return Pipeline(stages, outbound.answer)

@@ -73,9 +73,9 @@ def _refusal_headers(failure: GarrisonError) -> dict[str, str]:
     if isinstance(failure, refusals.ProtocolError) and failure.allow:
         return {"allow": failure.allow}
     if failure.kind is Kind.UNAUTHENTICATED:
-        return {
-            "www-authenticate": f'Bearer realm="garrison", error="invalid_token", error_description="{failure.code}"'
-        }
+        # Without a credential there is no error to name (RFC 6750, 3.1).
+        error = "" if failure.code == "key.missing" else ', error="invalid_token"'
+        return {"www-authenticate": f'Bearer realm="garrison"{error}'}
     if isinstance(failure, (Limited, refusals.Busy)):
         found = {"retry-after": str(max(1, math.ceil(failure.retry_after_s)))}
         if isinstance(failure, refusals.Busy) and failure.closing:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -44,8 +44,11 @@ class Session(msgspec.Struct, frozen=True, array_like=True):
 class Sessions:
     """Seals and opens session ids. Ended ones are remembered until they would have expired, within a bound."""
 
-    def __init__(self, key: bytes, clock: Clock, ids: Ids) -> None:
-        """`key`: 32 random bytes."""
+    def __init__(
+        self, key: bytes, clock: Clock, ids: Ids, lived: Callable[[float], None] = lambda seconds: None
+    ) -> None:
+        """`key`: 32 random bytes. `lived` takes the seconds that an ended session lived."""
+        self._lived = lived
         self._cipher = AESGCM(key)
         self._clock = clock
         self._ids = ids
@@ -77,6 +80,8 @@ class Sessions:
         return session
 
     def end(self, session: Session) -> None:
+        if session.id not in self._ended:
+            self._lived(max(0.0, SESSION_LIFE_S - (session.expires_s - self._now_s())))
         self._ended[session.id] = None
         while len(self._ended) > ENDED_MAX:
             self._ended.popitem(last=False)

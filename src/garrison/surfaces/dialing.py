@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from garrison.catalog.spec import ServerSpec, Transport
+from garrison.kernel.clock import Clock
 from garrison.kernel.ids import Ids
 from garrison.protocol.connection import Connection
 from garrison.protocol.transports.http import HttpTransport
@@ -14,6 +15,8 @@ from garrison.protocol.transports.sse import SseTransport
 from garrison.protocol.transports.stdio import StdioTransport
 from garrison.runtimes.driver import Driver
 from garrison.runtimes.instance import HttpEndpoint, Instance
+from garrison.telemetry import names
+from garrison.telemetry.metrics import Metrics
 
 
 class Connector:
@@ -51,6 +54,23 @@ class Connector:
             self._legacy_only.symmetric_difference_update({name})
 
 
+class ConnectionTimes:
+    """How long our connections to servers live: `mcp.client.session.duration`."""
+
+    def __init__(self, metrics: Metrics, clock: Clock) -> None:
+        about = "How long connections to servers lived."
+        self._durations = metrics.histogram(
+            names.CLIENT_SESSION_DURATION, about, (names.SERVER, names.PROTOCOL_VERSION)
+        )
+        self._clock = clock
+
+    def watch(self, connection: Connection) -> None:
+        """Count an open connection when it ends."""
+        began_s = self._clock.monotonic_s()
+        cell = self._durations.cell(connection.label, connection.info.version)
+        connection.on_closed(lambda reason: cell.observe(self._clock.monotonic_s() - began_s))
+
+
 class Dialer:
     """Opens connections of clients' own: another process for a server behind pipes, another session over HTTP.
 
@@ -63,11 +83,13 @@ class Dialer:
         connector: Connector,
         spec_of: Callable[[str], ServerSpec],
         ids: Ids,
+        times: ConnectionTimes,
     ) -> None:
         self._drivers = drivers
         self._connector = connector
         self._spec_of = spec_of
         self._ids = ids
+        self._times = times
         self._stopping: set[asyncio.Task[None]] = set()
 
     async def __call__(self, server: str, capabilities: Mapping[str, Any]) -> Connection:
@@ -82,6 +104,7 @@ class Dialer:
             await driver.stop(instance)
             raise
         connection.on_closed(lambda reason: self._stop(driver, instance))
+        self._times.watch(connection)
         return connection
 
     async def settled(self) -> None:

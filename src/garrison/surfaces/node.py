@@ -34,6 +34,7 @@ from garrison.surfaces.api.app import make_app, row_not_found
 from garrison.surfaces.desired import Desired, read_desired
 from garrison.surfaces.edge.guard import Guard, hostname
 from garrison.surfaces.edge.protocol import protocol_class
+from garrison.surfaces.fleet_metrics import add_fleet_metrics
 from garrison.surfaces.launch import fleet_id, node_argv
 from garrison.surfaces.status import server_row
 from garrison.telemetry.logs import configure_logs
@@ -51,6 +52,7 @@ class Node:
 
     def __init__(self, home: Home, desired: Desired, listener: socket.socket, guardian_mode: str) -> None:
         self.fleet = wiring.build(home, desired.settings, desired.snapshot(), fleet_id(home))
+        add_fleet_metrics(self.fleet)
         self._home = home
         self._desired = desired
         self._listener = listener

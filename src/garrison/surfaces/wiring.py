@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,9 +43,10 @@ from garrison.runtimes.probes import HealthPolicy
 from garrison.runtimes.reaper import Reaper
 from garrison.runtimes.reconcile import Action
 from garrison.runtimes.supervisor import Hooks, Supervisor
-from garrison.surfaces.dialing import Connector, Dialer
+from garrison.surfaces.dialing import ConnectionTimes, Connector, Dialer
 from garrison.surfaces.launchers import launcher_folders
 from garrison.surfaces.settings import Settings
+from garrison.telemetry import names
 from garrison.telemetry.metrics import Metrics
 from garrison.telemetry.process import add_process_metrics
 from garrison.telemetry.redaction import redactor
@@ -95,7 +96,7 @@ def build(home: Home, settings: Settings, snapshot: Snapshot, fleet_id: str) -> 
         authoriser=authoriser,
         ledger=ledger,
         metrics=metrics,
-        sessions=Sessions(session_key, clock, ids),
+        sessions=Sessions(session_key, clock, ids, session_times(metrics)),
         parked=ParkedCalls(session_key, ids),
         clock=clock,
         ids=SequenceIds(),
@@ -107,15 +108,17 @@ def build(home: Home, settings: Settings, snapshot: Snapshot, fleet_id: str) -> 
         retry=RetryPolicy(settings.retry.retries_max, budget_share=settings.retry.budget_share),
     )
     reaper = Reaper()
-    supervisor, dialer = _supervisor(home, settings, directory, ledger, reaper, fleet_id)
+    supervisor, dialer = _supervisor(home, settings, parts, reaper, fleet_id)
     gateway = Gateway(parts)
     gateway.own.dial = dialer
     return Fleet(home, settings, directory, supervisor, dialer, gateway, keys, authoriser, ledger, metrics, reaper)
 
 
 def _supervisor(
-    home: Home, settings: Settings, directory: Directory, ledger: Ledger, reaper: Reaper, fleet_id: str
+    home: Home, settings: Settings, parts: Parts, reaper: Reaper, fleet_id: str
 ) -> tuple[Supervisor[Connection], Dialer]:
+    directory, ledger = parts.directory, parts.ledger
+    times = ConnectionTimes(parts.metrics, parts.clock)
     where = Surroundings(fleet_id, home.logs / "servers", os.environ, launcher_folders())
     process, remote = ProcessDriver(where, StdioTransport, reaper), RemoteDriver()
     stored = SecretsFile(home.secrets, home.secrets_key)
@@ -138,17 +141,25 @@ def _supervisor(
         hooks,
         Policies(health=health, drain_s=settings.edge.drain_s),
     )
-    supervisor.subscribe(lambda name, observed, link: publish(directory, name, observed, link))
+    supervisor.subscribe(lambda name, observed, link: publish(directory, times, name, observed, link))
 
     async def demand(server: str) -> None:
         await supervisor.demand(server)
 
     directory.demand = demand
-    dialer = Dialer(drivers, connector, lambda name: hooks.resolve(directory.get(name).spec), RandomIds())
+    dialer = Dialer(drivers, connector, lambda name: hooks.resolve(directory.get(name).spec), RandomIds(), times)
     return supervisor, dialer
 
 
-def publish(directory: Directory, name: str, observed: Observed, link: Connection | None) -> None:
+def session_times(metrics: Metrics) -> Callable[[float], None]:
+    """Takes the seconds that a client's session lived, when it is ended: `mcp.server.session.duration`."""
+    about = "How long sessions lived that their clients ended."
+    return metrics.histogram(names.SERVER_SESSION_DURATION, about).cell().observe
+
+
+def publish(
+    directory: Directory, times: ConnectionTimes, name: str, observed: Observed, link: Connection | None
+) -> None:
     """The supervisor's news, for the gateway's view."""
     upstream = directory.upstreams.get(name)
     if upstream is None:
@@ -156,6 +167,7 @@ def publish(directory: Directory, name: str, observed: Observed, link: Connectio
     if link is None:
         directory.lost(name, observed.error or f"it is {observed.state}", observed.hint)
     elif upstream.connection is not link:
+        times.watch(link)
         directory.connected(name, link)
 
 

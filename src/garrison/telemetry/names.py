@@ -25,6 +25,13 @@ TRANSPORT = "network.transport"
 SERVER = "garrison.server.name"
 """Ours: the catalog's name of the upstream server."""
 
+# Gauges of the fleet: ours.
+SERVER_RUNNING = "garrison.server.running"
+SERVER_RESTARTS = "garrison.server.restarts"
+SERVER_CALLS_IN_FLIGHT = "garrison.server.calls_in_flight"
+STREAMS_OPEN = "garrison.streams.open"
+OWN_CONNECTIONS = "garrison.connections.own"
+
 # Histograms, in seconds.
 SERVER_OPERATION_DURATION = "mcp.server.operation.duration"
 CLIENT_OPERATION_DURATION = "mcp.client.operation.duration"

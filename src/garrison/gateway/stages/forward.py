@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from garrison.gateway import bridge, routing
@@ -11,6 +12,8 @@ from garrison.gateway.exchange import Exchange
 from garrison.gateway.inflight import InFlight
 from garrison.gateway.parked import ParkedCalls
 from garrison.gateway.stage import Stage, Step
+from garrison.telemetry import names
+from garrison.telemetry.metrics import Metrics
 
 
 class Forward(Stage):
@@ -20,8 +23,18 @@ class Forward(Stage):
     needs = frozenset({"target", "arguments", "recorded", "screened"})
 
     def __init__(
-        self, in_flight: InFlight, back_channel: BackChannel, parked: ParkedCalls, client_info: dict[str, Any]
+        self,
+        in_flight: InFlight,
+        back_channel: BackChannel,
+        parked: ParkedCalls,
+        client_info: dict[str, Any],
+        metrics: Metrics,
+        monotonic_ns: Callable[[], int],
     ) -> None:
+        labels = (names.METHOD, names.SERVER, names.ERROR_TYPE)
+        about = "Duration of requests to servers, from sending to the answer."
+        self._durations = metrics.histogram(names.CLIENT_OPERATION_DURATION, about, labels)
+        self._now = monotonic_ns
         self._in_flight = in_flight
         self._back_channel = back_channel
         self._parked = parked
@@ -39,11 +52,16 @@ class Forward(Stage):
         if info.era != call.era:
             able = routing.askable(call) if info.era == "modern" else None
             params = bridge.request_params(params, call.era, info.era, info.version, self._client_info, able)
+        call.sent_ns = self._now()
         exchange = Exchange(call, connection, call.upstream.spec.timeout_s, self._back_channel, self._parked)
         exchange.send(params)
         return PENDING
 
     def leave(self, call: Call, outcome: Outcome) -> Outcome:
         self._in_flight.remove(call)
+        if call.sent_ns:
+            word = outcome.word
+            cell = self._durations.cell(call.method, call.target.server, "" if word == "ok" else word)
+            cell.observe((self._now() - call.sent_ns) / 1e9)
         self._back_channel.forget(call)
         return outcome
