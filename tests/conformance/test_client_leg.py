@@ -17,9 +17,7 @@ SUITE_MS = "100000"
 
 KNOWN_GAPS: dict[str, dict[str, str]] = {
     "2025-11-25": {},
-    "2026-07-28": {
-        "http-custom-headers": "calls with null for what the tool's schema says is a boolean: refused",
-    },
+    "2026-07-28": {},
 }
 """Requirements → scenario → why it does not conform through the gateway. It only ever shrinks."""
 AUTHORISATION = "auth/"

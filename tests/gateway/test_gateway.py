@@ -129,6 +129,15 @@ async def test_bad_arguments_are_refused_before_the_server_sees_them(start_fleet
     assert not [entry for entry in running.records() if entry.kind == "call.intent"]
 
 
+async def test_a_null_for_what_may_be_left_out_counts_as_left_out(start_fleet: StartFleet) -> None:
+    running = await start_fleet(stdio("one", "legacy_only"))
+    async with running.client() as client:
+        failed = await client.call_tool("one__fail", {"message": None})
+        assert "it failed" in str(failed.content), "the server's default, so it saw no null"
+        with pytest.raises(MCPError, match="invalid arguments"):
+            await client.call_tool("one__echo", {"text": None})
+
+
 async def test_broken_structured_output_does_not_reach_the_client(start_fleet: StartFleet) -> None:
     running = await start_fleet(stdio("one", "legacy_only"))
     async with running.client() as client:

@@ -41,13 +41,28 @@ class Validate(Stage):
             raise _unknown_tool(call)
         call.definition = definition
         call.arguments = _arguments(call)
+        if definition is not None:
+            _judge(call, call.arguments, definition)
         call.params["arguments"] = raw(call.arguments)
         if definition is not None and call.era == "modern":
             _check_param_headers(call, definition)
-        checker = definition.input if definition is not None else None
-        if checker is not None and not checker.is_valid(call.arguments):
-            problems = "; ".join(checker.problems(call.arguments))
-            raise Invalid("tool.bad_arguments", f"invalid arguments for tool {name[:128]}: {problems}")
+
+
+def _judge(call: Call, arguments: dict[str, object], definition: Definition) -> None:
+    """Raises `Invalid` unless the arguments fit the tool's input schema.
+
+    Many models write null for what they leave out. Where only that is wrong, the nulls are left out, here and for
+    the server: a property that is not required and must not be null can mean nothing else.
+    """
+    checker = definition.input
+    if checker is None or checker.is_valid(arguments):
+        return
+    without_nulls = {name: value for name, value in arguments.items() if value is not None}
+    if len(without_nulls) < len(arguments) and checker.is_valid(without_nulls):
+        call.arguments = without_nulls
+        return
+    problems = "; ".join(checker.problems(arguments))
+    raise Invalid("tool.bad_arguments", f"invalid arguments for tool {definition.name[:128]}: {problems}")
 
 
 def _arguments(call: Call) -> dict[str, object]:
