@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
+import msgspec
 from msgspec import Raw
 
 from garrison.gateway.heads import Head
@@ -53,8 +54,7 @@ class Sink(Protocol):
         """Call back when the client goes away before the answer is complete."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True, gc=False):
     """What a call is about: the server, and the tool, prompt or resource by its own name there."""
 
     kind: TargetKind = "server"
@@ -62,8 +62,7 @@ class Target:
     name: str = ""
 
 
-@dataclass(slots=True)
-class Outcome:
+class Outcome(msgspec.Struct):
     """How a call ended: one of `result` (raw JSON), `error` (the server's own) or `failure` (ours)."""
 
     result: bytes | Raw | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 SESSION = "mcp-session-id"
@@ -18,6 +19,7 @@ _WRAPPED = re.compile(r"=\?base64\?(.*)\?=")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
+@lru_cache(1024)
 def encode_value(value: str) -> str:
     """`value` itself where it is printable ASCII without outer spaces, else `=?base64?…?=`: never a line break."""
     if _SAFE.fullmatch(value) and not _WRAPPED.fullmatch(value):

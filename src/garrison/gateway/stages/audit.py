@@ -46,14 +46,11 @@ class Audit(Stage):
         if outcome.failure is not None:
             self._ledger.append(_entry(call, kind, time_ns, outcome.word, duration_us, _detail(call, outcome)))
         else:
-            self._ledger.append_line(self._line(call, time_ns, outcome.word, duration_us))
+            target, who = call.target, _who(call)
+            key = (who, call.method, target.server, target.name, call.client_name, call.request.client, call.era)
+            varying = (time_ns, "call.outcome", call.id, outcome.word, duration_us)
+            self._ledger.append_line(self._lines.line(partial(_whole, call), key, *varying))
         return outcome
-
-    def _line(self, call: Call, time_ns: int, word: str, duration_us: int) -> bytes:
-        target = call.target
-        key = (_who(call), call.method, target.server, target.name, call.client_name, call.request.client, call.era)
-        made = partial(_whole, call)
-        return self._lines.line(made, key, time_ns, "call.outcome", call.id, word, duration_us)
 
 
 class Intent(Stage):

@@ -27,6 +27,7 @@ class Observe(Stage):
         target = call.target
         tool = target.name if target.kind == "tool" and call.passed else ""
         word = outcome.word
-        cell = self._durations.cell(method, target.server, tool, "" if word == "ok" else word)
-        cell.observe((self._now() - call.started_ns) / 1e9)
+        self._durations.cell(method, target.server, tool, "" if word == "ok" else word).observe(
+            (self._now() - call.started_ns) / 1e9
+        )
         return outcome

@@ -36,6 +36,7 @@ class Upstream:
         self, spec: ServerSpec, changed: Callable[[str, str], None], heard: Callable[[str, Message], None]
     ) -> None:
         self.spec = spec
+        self.name = spec.name
         self.connection: Connection | None = None
         self.lists: Mapping[str, Mapping[str, Definition]] = {method: {} for method in methods.LIST_MEMBER}
         self.problem = "it has not started yet"
@@ -53,10 +54,6 @@ class Upstream:
         """A modern server that was asked for a legacy connection too, and would not."""
         self._told: set[str] = set()
         """Lists that the server said have changed: that is passed on, even where we see no difference."""
-
-    @property
-    def name(self) -> str:
-        return self.spec.name
 
     @property
     def tools(self) -> Mapping[str, Definition]:

@@ -246,10 +246,11 @@ class _Answer(Exchange):
             return
         if "mcp-session-id" in headers:
             self._transport.keep_session(headers["mcp-session-id"])
+        connection = self._transport.connection
         self._transport.answered(self._request_id)
         if body:
             self._receive(body)
-        if self._transport.connection.owes(self._request_id):
+        if connection.owes(self._request_id):
             self._fail(_no_answer())
 
     def head(self, status: int, headers: dict[str, str]) -> None:

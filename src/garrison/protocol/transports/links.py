@@ -136,7 +136,7 @@ class Link(asyncio.Protocol):
         if self._parser is None:
             known = self._pool.heads.find(data)
             if known is not None:
-                self._take(exchange, *known)
+                self._take(exchange, known[0], known[1])
                 return
             self._begin(data)
         self._parse(data)
@@ -144,7 +144,7 @@ class Link(asyncio.Protocol):
     def _take(self, exchange: Exchange, head: Answered, body: bytes) -> None:
         """A whole answer like one before: the parser need not see it."""
         self._exchange = exchange.link = None
-        if self.usable:
+        if self._transport is not None and not self._transport.is_closing():
             self._pool.returned(self)
         if not exchange.aborted:
             exchange.whole(head[0], head[1], body)

@@ -72,6 +72,9 @@ class Exchange(HttpRequest):
     # the gateway's sink
 
     def respond(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+        if headers is JSON and self.keep_alive and len(body) < COMPRESS_FROM_BYTES:  # nearly always
+            self._answer(_JSON_START[status], body)
+            return
         if len(body) >= COMPRESS_FROM_BYTES and is_worth_it(body, headers):
             self._respond_large(status, body, {**headers, "vary": "accept-encoding"})
             return
@@ -88,12 +91,13 @@ class Exchange(HttpRequest):
         compressed(body, lambda smaller: self._respond(status, smaller, packed))
 
     def _respond(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+        lines = [_STATUS[status], *_lines(headers), self._connection_line(), b"content-length: "]
+        self._answer(b"".join(lines), body)
+
+    def _answer(self, start: bytes, body: bytes) -> None:
+        """`start`: the head up to the digits of its length."""
         if self.disconnected:
             return
-        if headers is JSON and self.keep_alive:  # nearly always, so that its bytes are made once
-            start = _JSON_START[status]
-        else:
-            start = b"".join([_STATUS[status], *_lines(headers), self._connection_line(), b"content-length: "])
         if not self._transport.is_closing():
             self._transport.write(b"%b%d\r\n\r\n%b" % (start, len(body), body))
         self._complete()

@@ -85,10 +85,11 @@ class EdgeProtocol(HttpToolsProtocol):
         """A request like one before: the parser need not see it."""
         if self._deadline is not None:
             self._expect(None)
-        exchange = self._new_exchange(head)
+        exchange = Exchange(self.handler, self.transport, self.on_response_complete, head, self._host)
         exchange.body = body
         exchange.current = exchange.whole = True
-        exchange.run()
+        self.cycle = exchange  # type: ignore[assignment]
+        self.handler(exchange, exchange)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
