@@ -158,16 +158,24 @@ def test_keys_live_through_their_whole_life_on_the_record(garrison: Shell) -> No
     key_file = garrison.folder / "ci.key"
     assert key_file.stat().st_mode & 0o777 == 0o600
     assert key_file.read_text() not in rotated.out
+    assert "may do nothing" in garrison("keys", "create", "idle", code=0).err
+    garrison("keys", "revoke", "idle", "--yes", code=0)
     garrison("keys", "revoke", "ci", "--yes", code=0)
     garrison("keys", "revoke", "nobody", "--yes", code=3)
     listed = garrison("keys", "list", "--output", "json", code=0).json
     assert {row["state"] for row in listed} <= {"revoked", "expired"}
     recorded = garrison("audit", "tail", "--output", "json", code=0).json
-    assert [entry["action"] for entry in recorded] == ["keys.create", "keys.rotate", "keys.revoke"]
+    assert [entry["action"] for entry in recorded] == [
+        "keys.create",
+        "keys.rotate",
+        "keys.create",
+        "keys.revoke",
+        "keys.revoke",
+    ]
     assert all(entry["principal"].startswith("local:") for entry in recorded)
     assert made["key"] not in json.dumps(recorded)
     assert garrison("audit", "show", "1", "--output", "json", code=0).json[0]["detail"]["roles"] == ["reader"]
-    assert garrison("audit", "verify", code=0).out == "the ledger holds: 3 entries\n"
+    assert garrison("audit", "verify", code=0).out == "the ledger holds: 5 entries\n"
 
 
 def test_secrets_are_stored_unseen_and_on_the_record(garrison: Shell) -> None:

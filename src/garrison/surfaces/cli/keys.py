@@ -13,11 +13,12 @@ import typer
 from garrison.identity.key_table import KeyRecord
 from garrison.identity.keys import ADMIN, KeyStore
 from garrison.kernel.clock import SystemClock, rfc3339
-from garrison.kernel.errors import Invalid
+from garrison.kernel.errors import GarrisonError, Invalid
 from garrison.kernel.home import Home, write_private
 from garrison.surfaces.cli.on_the_record import record_change
 from garrison.surfaces.cli.options import EnvOption, HomeOption, OutputOption, YesOption, confirm, home_of
 from garrison.surfaces.cli.output import Form, say, show, tell
+from garrison.surfaces.desired import read_desired
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 COLUMNS = ("name", "prefix", "roles", "state", "created", "expires", "used")
@@ -54,7 +55,21 @@ def create(
         until_ns = now_ns + span_s(expires) * 1_000_000_000 if expires else None
         record, secret = store.create(name, role or [], until_ns)
         _record(place, "keys.create", record, {"roles": list(record.roles), "expires": _time(record.expires_ns)})
+    _remark_on_roles(place, record)
     _hand_out(record, secret, to, output)
+
+
+def _remark_on_roles(place: Home, record: KeyRecord) -> None:
+    """Roles may be declared later, so a key with an unknown one is made; but that it may do nothing yet is said."""
+    if not record.roles:
+        tell(f"remark: key {record.name!r} has no role and may do nothing; make one with --role")
+        return
+    try:
+        declared = set(read_desired(place).catalog.roles)
+    except GarrisonError:
+        return  # nothing was brought up yet, so nothing is known
+    for role in sorted(set(record.roles) - declared - {ADMIN}):
+        tell(f"remark: no role {role!r} is declared in the running configuration; until it is, it grants nothing")
 
 
 @app.command("list")
