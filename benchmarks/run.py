@@ -121,7 +121,7 @@ def streams(bench: Bench) -> Found:
 
 
 def lists(bench: Bench) -> Found:
-    """The aggregate's list of many servers, warm; all pages."""
+    """The first page (1,000 entries) of the aggregate's list of many servers, warm."""
     with ExitStack() as stack:
         upstream = processes.start_upstream(stack, LISTED_TOOLS)
         servers = {f"s{number}": f'{{url: "{upstream.url}"}}' for number in range(LISTED_SERVERS)}
