@@ -7,6 +7,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+MARK = ".garrison-home"
+"""A file in every home, by which our own servers know that what is in there is nobody's to read."""
+
 
 @dataclass(frozen=True)
 class Home:
@@ -64,6 +67,7 @@ class Home:
         for folder in (self.root, self.logs, self.logs / "servers", self.run, self.revisions):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.root.chmod(0o700)
+        (self.root / MARK).touch(mode=0o600)
 
 
 def write_private(path: Path, data: bytes) -> None:

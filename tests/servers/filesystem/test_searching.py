@@ -8,7 +8,7 @@ from typing import Any
 
 import anyio
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from mcp import Client
 
@@ -132,6 +132,8 @@ def searchers() -> list[str]:
     return [pid for pid in pids if "searcher.py" in Path(f"/proc/{pid}/cmdline").read_text()]
 
 
+@example("[!]", "[!]")
+@example("[^]", "")
 @given(st.text(alphabet="abc/*?[]!^\\.", max_size=20), st.text(alphabet="abc/.", max_size=20))
 def test_every_glob_without_a_range_is_a_pattern(glob: str, path: str) -> None:
     glob_pattern(glob).match(path)

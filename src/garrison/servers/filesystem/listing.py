@@ -14,7 +14,7 @@ from msgspec import Meta
 from garrison.servers.filesystem.entries import Entry, entry_at
 from garrison.servers.filesystem.reading import FilePath
 from garrison.servers.toolkit.call import Call
-from garrison.servers.toolkit.paths import Roots, opened_directory, shown
+from garrison.servers.toolkit.paths import Roots, open_folder, opened_directory, shown
 
 _OPEN_BELOW = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -122,7 +122,7 @@ class _TreeWalk:
 
     def _below(self, directory: int, name: str, prefix: str, depth: int) -> None:
         with suppress(OSError):  # gone, changed into a link, or not readable: shown, but not entered
-            descriptor = os.open(name, _OPEN_BELOW, dir_fd=directory)
+            descriptor = open_folder(name, _OPEN_BELOW, directory)
             try:
                 self.into(descriptor, f"{prefix}{name}/", depth)
             finally:

@@ -21,6 +21,8 @@ SNIFF_BYTES = 8 * 1024
 SHOWN_CHARACTERS = 400
 SEEN_EVERY = 512
 DEPTH_MAX = 200
+HOME_MARK = ".garrison-home"
+"""Marks a folder with keys and secrets, which is not entered; the same as `kernel.home.MARK`."""
 
 Found = tuple[int, str, str, os.stat_result]
 """(descriptor of the folder, name, path relative to the start, state)"""
@@ -51,14 +53,15 @@ def segment_pattern(part: str) -> str:
     out, index = [], 0
     while index < len(part):
         character = part[index]
-        closing = part.find("]", index + 2) if character == "[" else -1
+        negated = part[index + 1 : index + 2] in ("!", "^")
+        closing = part.find("]", index + 2 + negated) if character == "[" else -1
         if character == "*":
             out.append("[^/]*")
         elif character == "?":
             out.append("[^/]")
         elif closing > 0:
             inner = part[index + 1 : closing].replace("\\", r"\\").replace("[", r"\[")
-            out.append(f"[^{inner[1:]}]" if inner[0] in "!^" else f"[{inner}]")
+            out.append(f"[^{inner[1:]}]" if negated else f"[{inner}]")
             index = closing
         else:
             out.append(re.escape(character))
@@ -87,7 +90,8 @@ def walk_below(directory: int, name: str, path: str, excluded: Callable[[str], b
     except OSError:
         return
     try:
-        yield from walk(below, path + "/", excluded, depth)
+        if HOME_MARK not in os.listdir(below):  # noqa: PTH208  a descriptor is no path
+            yield from walk(below, path + "/", excluded, depth)
     finally:
         os.close(below)
 

@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from garrison.kernel.errors import Denied, Invalid, NotFound
+from garrison.kernel.home import MARK
 from garrison.servers.toolkit.oserrors import translated
 
 LINKS_MAX: Final = 40
@@ -27,6 +28,20 @@ COMPONENTS_MAX: Final = 256
 
 _DIRECTORY = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LISTABLE = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def open_folder(name: str, flags: int, dir_fd: int) -> int:
+    """A descriptor of a folder. A home of Garrison's, which holds keys and secrets, is as good as closed."""
+    descriptor = os.open(name, flags, dir_fd=dir_fd)
+    try:
+        os.stat(MARK, dir_fd=descriptor, follow_symlinks=False)
+    except FileNotFoundError:
+        return descriptor
+    except OSError:
+        os.close(descriptor)
+        raise
+    os.close(descriptor)
+    raise PermissionError(errno.EACCES, "a home of Garrison's")
 
 
 def shown(name: str) -> str:
@@ -77,7 +92,7 @@ class Root:
         try:
             for name in PurePosixPath(self.path).parts[1:]:
                 with translated(shown(self.path)):
-                    below = os.open(name, _DIRECTORY, dir_fd=descriptor)
+                    below = open_folder(name, _DIRECTORY, descriptor)
                 os.close(descriptor)
                 descriptor = below
             yield descriptor
@@ -190,7 +205,7 @@ class _Walk:
 
     def _down(self, name: str) -> None:
         # If the name has just become a link this fails (ENOTDIR, ELOOP); it is never followed.
-        self._stack.append(os.open(name, _DIRECTORY, dir_fd=self.here))
+        self._stack.append(open_folder(name, _DIRECTORY, self.here))
 
     def _link_at(self, name: str) -> str | None:
         try:
@@ -263,7 +278,7 @@ def opened_file(place: Place, *, follow_links: bool = True) -> Iterator[int]:
 def opened_directory(place: Place) -> Iterator[int]:
     """A descriptor of a directory that can be listed."""
     with holder(place) as (parent, name):
-        descriptor = os.open(name, _LISTABLE, dir_fd=parent)
+        descriptor = open_folder(name, _LISTABLE, parent)
         try:
             yield descriptor
         finally:
