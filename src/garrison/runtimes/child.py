@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from garrison.kernel.errors import Limited
+from garrison.kernel.waiting import in_time
 from garrison.runtimes.driver import Exit
 from garrison.runtimes.kernelcalls import dies_with_parent
 from garrison.runtimes.pipes import PipeReader, PipeWriter
@@ -65,13 +66,19 @@ class Child:
     def start(self, argv: Sequence[str], executable: str, cwd: str, env: Mapping[str, str], wiring: Wiring) -> None:
         """Fork and exec, which takes some ms. Raises OSError and ValueError as `subprocess.Popen` does."""
         self._wiring = wiring
-        self._process = self._fork(argv, executable, cwd, env)
-        self.pid = self._process.pid
-        try:
-            self._take_over()
-        except OSError:  # out of descriptors: a process that we cannot watch must not stay
-            self._discard()
-            raise
+        with ExitStack() as undo:  # all descriptors first: so this fails as a whole or not at all
+            (in_r, in_w), (out_r, out_w), (err_r, err_w) = (_pipe(undo) for _ in range(3))
+            self._process = self._fork(argv, executable, cwd, env, (in_r, out_w, err_w))
+            self.pid = self._process.pid
+            undo.callback(self._discard)  # a process that we cannot watch must not stay
+            self._pidfd = os.pidfd_open(self.pid)
+            undo.pop_all()
+        for end in (in_r, out_w, err_w):
+            os.close(end)
+        self._stdin = PipeWriter(in_w)
+        self._stdout = PipeReader(out_r, self._wiring.on_stdout, self._fell_silent)
+        self._stderr = PipeReader(err_r, self._wiring.on_stderr, lambda: None)
+        asyncio.get_running_loop().add_reader(self._pidfd, self._died)
 
     def write(self, data: bytes) -> None:
         """Send to its stdin; dropped when that is closed, for then the end is being reported anyway."""
@@ -93,46 +100,25 @@ class Child:
         return await asyncio.shield(self.ended)
 
     @staticmethod
-    def _fork(argv: Sequence[str], executable: str, cwd: str, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    def _fork(
+        argv: Sequence[str], executable: str, cwd: str, env: Mapping[str, str], ends: tuple[int, int, int]
+    ) -> subprocess.Popen[bytes]:
+        """The pipes are ours: `Popen` loses those of its own that it had made when it runs out of descriptors."""
         return subprocess.Popen(
             list(argv),
             executable=executable,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
+            stdin=ends[0],
+            stdout=ends[1],
+            stderr=ends[2],
             cwd=cwd or None,
             env=env,
             start_new_session=True,
             preexec_fn=dies_with_parent(),
         )
 
-    def _take_over(self) -> None:
-        """All descriptors first, then the parts that use them: so this fails as a whole or not at all."""
-        with ExitStack() as undo:
-            taken = []
-            for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
-                assert pipe is not None
-                taken.append(os.dup(pipe.fileno()))
-                undo.callback(os.close, taken[-1])
-            self._pidfd = os.pidfd_open(self.pid)
-            undo.pop_all()
-        self._close_originals()
-        self._stdin = PipeWriter(taken[0])
-        self._stdout = PipeReader(taken[1], self._wiring.on_stdout, self._fell_silent)
-        self._stderr = PipeReader(taken[2], self._wiring.on_stderr, lambda: None)
-        asyncio.get_running_loop().add_reader(self._pidfd, self._died)
-
     def _discard(self) -> None:
         self._signal_group(signal.SIGKILL)
         self._process.wait()
-        self._close_originals()
-
-    def _close_originals(self) -> None:
-        """`Popen`'s own ends; ours are copies."""
-        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
-            if pipe is not None:
-                pipe.close()
 
     def _fell_silent(self) -> None:
         """Its stdout ended: nothing can come from it any more, so it is ended unless it ends by itself at once."""
@@ -189,11 +175,18 @@ class Child:
         task.add_done_callback(self._tasks.discard)
 
 
+def _pipe(undo: ExitStack) -> tuple[int, int]:
+    """A pipe's reading and writing end, closed again if what follows fails."""
+    ends = os.pipe()
+    for end in ends:
+        undo.callback(os.close, end)
+    return ends
+
+
 async def _within(seconds: float, event: asyncio.Event) -> bool:
     """Whether the event came in time."""
     try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
+        await in_time(event.wait(), seconds)
     except TimeoutError:
         return False
     return True

@@ -11,6 +11,7 @@ from typing import Any, Generic
 from garrison.catalog.spec import ServerSpec
 from garrison.kernel.clock import rfc3339
 from garrison.kernel.errors import Defect, GarrisonError, Unauthenticated, Unavailable
+from garrison.kernel.waiting import in_time
 from garrison.runtimes import failures, restarts
 from garrison.runtimes.instance import Instance, Observed, State
 from garrison.runtimes.life import HopelessStart, L, Means, shake_hands, start_instance, until_it_ends
@@ -187,8 +188,7 @@ class Keeper(Generic[L]):
         """Observers see `draining` and send nothing new; what is in flight may finish."""
         self._see(State.DRAINING)
         try:
-            async with asyncio.timeout(self._means.policies.drain_s):
-                await self._means.drained(self._name)
+            await in_time(self._means.drained(self._name), self._means.policies.drain_s)
         except TimeoutError:
             return  # the calls still in flight are answered when the connection closes
 

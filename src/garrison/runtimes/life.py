@@ -11,6 +11,7 @@ from garrison.catalog.spec import ServerSpec
 from garrison.kernel.clock import Clock
 from garrison.kernel.errors import Denied, GarrisonError, Invalid, NotFound, Unavailable, Unsupported
 from garrison.kernel.ids import Ids
+from garrison.kernel.waiting import in_time
 from garrison.runtimes import failures, restarts
 from garrison.runtimes.driver import Capability, Driver, Exit
 from garrison.runtimes.instance import Instance, Observed
@@ -129,7 +130,6 @@ async def _exit_of(means: Means[L], instance: Instance) -> Exit | None:
     if not means.spawns:
         return None
     try:
-        async with asyncio.timeout(EXIT_REPORT_S):
-            return await means.driver.wait(instance)
+        return await in_time(means.driver.wait(instance), EXIT_REPORT_S)
     except TimeoutError:
         return None
