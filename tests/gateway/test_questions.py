@@ -119,6 +119,11 @@ async def test_a_parked_calls_state_opens_for_its_own_principal_and_request_only
         assert "Ada" not in response.text
     assert len(one_server.fleet.gateway.parked) >= 1
 
+    malformed = {**given, "inputResponses": [1]}
+    refused = await one_server.post("/mcp", {**body, "id": 5, "params": malformed}, **headers)
+    assert refused.json()["error"]["code"] == -32602
+    assert len(one_server.fleet.gateway.parked) >= 1, "a malformed retry leaves the call parked"
+
     done = (await one_server.post("/mcp", {**body, "id": 3, "params": given}, **headers)).json()
     assert "Ada" in str(done["result"]["content"])
     again = await one_server.post("/mcp", {**body, "id": 4, "params": given}, **headers)

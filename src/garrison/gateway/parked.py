@@ -76,13 +76,13 @@ class ParkedCalls:
 
     def resume(self, call: Call) -> Pending:
         """Give the client's answers to the server; the outcome comes when the server's call ends."""
+        answers = _answers(call)  # before the call is taken up: a malformed retry leaves it parked, and it can expire
         parked_id = self._unseal(call)
         parked = self._parked.pop(parked_id, None) if parked_id is not None else None
         if parked is None:
             raise Conflict("call.not_parked", "the call that waited for this input is gone", "call again")
         if parked.timer is not None:
             parked.timer.cancel()
-        answers = _answers(call)
         parked.resume(call)
         for key, question in parked.questions.items():
             if key in answers:

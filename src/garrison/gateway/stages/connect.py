@@ -12,7 +12,7 @@ from garrison.gateway.streams import Streams
 from garrison.gateway.upstreams.directory import Directory
 from garrison.gateway.upstreams.own import OwnConnections, Owner, Ready
 from garrison.gateway.upstreams.upstream import Upstream
-from garrison.kernel.errors import GarrisonError
+from garrison.kernel.errors import GarrisonError, Limited
 from garrison.protocol import methods
 from garrison.protocol.connection import Connection
 from garrison.protocol.messages import Message, RpcError, notification_frame
@@ -53,6 +53,8 @@ class Connect(Stage):
         ready = self._hear_for(call.session.id, upstream) if call.session is not None else _hear_nothing
         try:
             call.connection = await self._own.open(owner, ready)
+        except Limited:
+            raise  # no room for one more says nothing of what the server speaks
         except GarrisonError:
             if upstream.connection is None or upstream.connection.info.era == "legacy":
                 raise
