@@ -149,7 +149,7 @@ def test_a_killed_node_leaves_no_process_and_is_started_again(home: Home) -> Non
     began = time.monotonic()
     os.kill(node, 9)
     second = home.ready(other_than=node)["node"]
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     assert not any(map(alive, family))
     assert len(home.processes()) == PROCESSES
     wait_until(lambda: zombies(guardian) == [])

@@ -112,5 +112,5 @@ def test_waiting_for_an_end_ends_with_the_process_or_the_time() -> None:
 def test_halting_what_never_ran_is_harmless(tmp_path: Path) -> None:
     began = time.monotonic()
     assert halt(Home(tmp_path / "nothing")).was_running is False
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 20
     assert list(tmp_path.iterdir()) == []

@@ -8,7 +8,6 @@ import stat
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from costs import cost
 from garrison.identity.key_format import mint
 from garrison.telemetry.logs import LogHandler, configure_logs
 from garrison.telemetry.redaction import MASK, Redactor, redactor
@@ -287,9 +287,8 @@ def test_hostile_texts_cost_linear_time() -> None:
         "cookie:",
         "a" * 9,
     ):
-        started = time.process_time()
-        mask.text(piece * (200_000 // len(piece)))
-        assert time.process_time() - started < 2.0, piece
+        text = piece * (200_000 // len(piece))
+        assert cost(lambda text=text: mask.text(text), 300) < 300, piece
 
 
 def test_the_quick_look_sees_every_shape_that_it_promises() -> None:
