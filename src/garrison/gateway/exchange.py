@@ -17,6 +17,7 @@ from garrison.gateway.parked import ParkedCalls
 from garrison.kernel.errors import GarrisonError, Invalid, TimedOut
 from garrison.protocol import methods
 from garrison.protocol.connection import Connection
+from garrison.protocol.headers import Headers
 from garrison.protocol.messages import Message, Params, RpcError, members, notification_frame, params_of, raw
 from garrison.protocol.question import Question
 
@@ -191,13 +192,13 @@ class Exchange:
             call.sink.open_stream(outbound.STREAM)
         return True
 
-    def _headers(self, params: Params) -> dict[str, str] | None:
+    def _headers(self, params: Params) -> Headers | None:
         """None lets the connection choose; only `Mcp-Param-*` come from here, because they need the tool's schema."""
         call = self._call
         if self._connection.info.era == "legacy" or call.definition is None or call.arguments is None:
             return None
         own = call.definition.headers(call.arguments)
-        return {**self._connection.headers(call.method, params), **own} if own else None
+        return Headers({**self._connection.headers(call.method, params), **own}) if own else None
 
     def _with_own_token(self, params: Params) -> Params:
         """A progress token must be unique on the connection, and many clients share it: ours is the request's id."""

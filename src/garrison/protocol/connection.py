@@ -16,7 +16,7 @@ from msgspec import UNSET, Raw
 from garrison.kernel.errors import GarrisonError, TimedOut, Unavailable
 from garrison.protocol import methods
 from garrison.protocol.handshake import Introduction, Refused, ServerInfo, handshake_timeout, modern_meta, negotiate
-from garrison.protocol.headers import encode_value
+from garrison.protocol.headers import Headers, encode_value
 from garrison.protocol.matching import NULL, addressee, error_of, own_id
 from garrison.protocol.messages import (
     EMPTY,
@@ -30,6 +30,9 @@ from garrison.protocol.messages import (
     text,
 )
 from garrison.protocol.question import Question
+
+HEADERS_MAX = 1024
+HEADER_NAME_CHARS_MAX = 256
 
 
 class Reply(Protocol):
@@ -61,7 +64,7 @@ class Transport(Protocol):
 
     def bind(self, connection: Connection) -> None: ...
 
-    def send(self, frame: bytes, request_id: int | None, headers: Mapping[str, str]) -> None:
+    def send(self, frame: bytes, request_id: int | None, headers: Headers) -> None:
         """Write one frame; `request_id` names the request that answers belong to, None where none is owed."""
 
     def abandon(self, request_id: int) -> None:
@@ -97,6 +100,8 @@ class Connection:
         self._introduction = Introduction(client, dict(capabilities or {}))
         self._legacy_only = legacy_only
         self._pending: dict[int, Reply] = {}
+        self._headers: dict[tuple[str, str | None], Headers] = {}
+        """By method and name: the same few are sent again and again."""
         self._last_id = 0
         self._closed: str | None = None
         self._on_closed: list[Callable[[str], None]] = []
@@ -126,15 +131,24 @@ class Connection:
         method: str,
         params: Params | None,
         reply: Reply,
-        headers: Mapping[str, str] | None = None,
+        headers: Headers | None = None,
     ) -> None:
         """Send a request under a reserved id. `headers` replace those that the revision wants by default."""
+        frame = request_frame(request_id, method, params)
+        self.send(request_id, frame, reply, self.headers(method, params) if headers is None else headers)
+
+    def send(self, request_id: int, frame: bytes, reply: Reply, headers: Headers) -> None:
+        """The same for a request that is written already."""
         if self._closed is not None:
             reply.failed(self._never_sent(self._closed))
             return
         self._pending[request_id] = reply
-        frame = request_frame(request_id, method, params)
-        self._transport.send(frame, request_id, self.headers(method, params) if headers is None else headers)
+        self._transport.send(frame, request_id, headers)
+
+    def replace(self, request_id: int, reply: Reply) -> None:
+        """From now on another one takes what comes for this request, if it has no answer yet."""
+        if request_id in self._pending:
+            self._pending[request_id] = reply
 
     def cancel(self, request_id: int, reason: str = "cancelled") -> None:
         """Stop waiting and tell the server; nothing more is reported for this request."""
@@ -164,7 +178,7 @@ class Connection:
         """The `_meta` of our own requests to a modern server."""
         return raw(modern_meta(self.info.version, self._introduction))
 
-    async def ask_raw(self, method: str, params: Mapping[str, Raw], headers: Mapping[str, str]) -> Raw:
+    async def ask_raw(self, method: str, params: Mapping[str, Raw], headers: Headers) -> Raw:
         """A request with exactly these parameters and headers, awaited; leaving early cancels it.
 
         A handshake is only given up: the server must not hear of that (2025-11-25, cancellation).
@@ -180,14 +194,22 @@ class Connection:
             elif self._pending.pop(request_id, None) is not None:
                 self._transport.abandon(request_id)
 
-    def headers(self, method: str, params: Params | None) -> Mapping[str, str]:
+    def headers(self, method: str, params: Params | None) -> Headers:
         """HTTP headers that the revision wants with a message; transports without headers ignore them."""
         if self.info.era == "legacy":
             return self._version_header()
-        found = {"mcp-protocol-version": self.info.version, "mcp-method": encode_value(method)}
         key = methods.NAME_PARAM.get(method)
-        if key and params:
-            found["mcp-name"] = encode_value(text(params, key))
+        name = text(params, key) if key and params else None
+        return self._headers.get((method, name)) or self._modern_headers(method, name)
+
+    def _modern_headers(self, method: str, name: str | None) -> Headers:
+        found = Headers({"mcp-protocol-version": self.info.version, "mcp-method": encode_value(method)})
+        if name is not None:
+            found["mcp-name"] = encode_value(name)
+        if len(self._headers) >= HEADERS_MAX:
+            self._headers.clear()
+        if len(name or "") <= HEADER_NAME_CHARS_MAX:
+            self._headers[method, name] = found
         return found
 
     # ── life ──
@@ -199,6 +221,7 @@ class Connection:
                 self.info = await negotiate(self, self._introduction, legacy_only=self._legacy_only)
         except TimeoutError:
             raise handshake_timeout(self.label, timeout_s) from None
+        self._headers.clear()
         self._transport.settled(self.info)
         if self.info.era == "legacy":
             self.notify(methods.INITIALIZED)
@@ -317,8 +340,12 @@ class Connection:
         else:
             self._on_question(question)
 
-    def _version_header(self) -> Mapping[str, str]:
-        return {"mcp-protocol-version": self.info.version} if self.info.version else {}
+    def _version_header(self) -> Headers:
+        found = self._headers.get(("", None))
+        if found is None:
+            found = Headers({"mcp-protocol-version": self.info.version} if self.info.version else {})
+            self._headers["", None] = found
+        return found
 
     def _never_sent(self, reason: str) -> GarrisonError:
         message = f"server {self.label} is not connected ({reason})"

@@ -15,6 +15,7 @@ from msgspec import UNSET, Raw
 
 from garrison.kernel.errors import GarrisonError, Invalid, TimedOut, Unsupported
 from garrison.protocol import codes, methods
+from garrison.protocol.headers import Headers
 from garrison.protocol.messages import EMPTY, RpcError, decode_any, raw
 from garrison.protocol.versions import LATEST_LEGACY, LATEST_MODERN, LEGACY_VERSIONS, MODERN_VERSIONS, Era
 
@@ -58,7 +59,7 @@ class Asks(Protocol):
     @property
     def closed(self) -> str | None: ...
 
-    async def ask_raw(self, method: str, params: Mapping[str, Raw], headers: Mapping[str, str]) -> Raw: ...
+    async def ask_raw(self, method: str, params: Mapping[str, Raw], headers: Headers) -> Raw: ...
 
 
 async def negotiate(connection: Asks, me: Introduction, *, legacy_only: bool) -> ServerInfo:
@@ -135,7 +136,7 @@ def _version_in_common(error: RpcError) -> str | None:
 
 async def _discover(connection: Asks, me: Introduction, version: str) -> ServerInfo:
     params = {"_meta": raw(modern_meta(version, me))}
-    headers = {"mcp-protocol-version": version, "mcp-method": methods.DISCOVER}
+    headers = Headers({"mcp-protocol-version": version, "mcp-method": methods.DISCOVER})
     found = _object(await connection.ask_raw(methods.DISCOVER, params, headers))
     versions = found.get("supportedVersions")
     mutual = [version for version in MODERN_VERSIONS if isinstance(versions, list) and version in versions]
@@ -150,7 +151,7 @@ async def _discover(connection: Asks, me: Introduction, version: str) -> ServerI
 async def _initialize(connection: Asks, me: Introduction) -> ServerInfo:
     asked = {"protocolVersion": LATEST_LEGACY, "capabilities": me.capabilities, "clientInfo": me.client}
     params = {key: raw(value) for key, value in asked.items()}
-    found = _object(await connection.ask_raw(methods.INITIALIZE, params, {}))
+    found = _object(await connection.ask_raw(methods.INITIALIZE, params, Headers()))
     version = found.get("protocolVersion")
     if version not in LEGACY_VERSIONS:
         message = f"server {connection.label} speaks protocol revision {str(version)[:40]!r}, which we do not"

@@ -19,6 +19,12 @@ _WRAPPED = re.compile(r"=\?base64\?(.*)\?=")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
+class Headers(dict[str, str]):
+    """HTTP headers of messages of one kind, never changed: known by identity, so that what is made of them is kept."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+
 @lru_cache(1024)
 def encode_value(value: str) -> str:
     """`value` itself where it is printable ASCII without outer spaces, else `=?base64?…?=`: never a line break."""

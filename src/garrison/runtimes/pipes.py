@@ -6,7 +6,8 @@ import asyncio
 import os
 from collections.abc import Callable
 
-READ_BYTES = 256 * 1024
+READ_BYTES = 64 * 1024
+"""A pipe holds no more; a larger buffer is fresh memory from the system each time."""
 
 
 class PipeReader:

@@ -7,7 +7,7 @@ import logging
 import ssl
 from collections import deque
 from time import monotonic
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 import httptools
 
@@ -26,8 +26,14 @@ HEAD_BYTES_MAX = 64 * 1024
 KNOWN_BODY_BYTES_MAX = 1024 * 1024
 """Larger answers never come in one piece."""
 
-Answered = tuple[int, dict[str, str]]
-"""Status and headers."""
+
+class Answered(NamedTuple):
+    """What a head of an answer says. `plain`: a success with JSON and nothing to be noted from its headers."""
+
+    status: int
+    headers: dict[str, str]
+    plain: bool
+
 
 log = logging.getLogger("garrison.protocol")
 
@@ -70,9 +76,9 @@ class Exchange:
     def broken(self, reason: str, *, sent: bool) -> None:
         raise NotImplementedError
 
-    def whole(self, status: int, headers: dict[str, str], body: bytes) -> None:
-        """The answer came in one piece; `headers` are shared and must not be changed."""
-        self.head(status, headers)
+    def whole(self, answered: Answered, body: bytes) -> None:
+        """The answer came in one piece; its headers are shared and must not be changed."""
+        self.head(answered.status, answered.headers)
         self.data(body)
         self.end()
 
@@ -147,7 +153,7 @@ class Link(asyncio.Protocol):
         if self._transport is not None and not self._transport.is_closing():
             self._pool.returned(self)
         if not exchange.aborted:
-            exchange.whole(head[0], head[1], body)
+            exchange.whole(head, body)
 
     def _begin(self, data: bytes) -> None:
         self._parser = httptools.HttpResponseParser(self)
@@ -223,7 +229,7 @@ class Link(asyncio.Protocol):
             exchange.link = None
         if self.usable and not self._surplus and self._keep:
             if self._first and self._status() == 200:
-                self._pool.heads.keep(self._first, (200, self._headers))
+                self._pool.heads.keep(self._first, _answered(self._headers))
             self._pool.returned(self)
         else:
             self.close()
@@ -359,6 +365,11 @@ class LinkPool:
             self.returned(link)
         else:
             link.start(exchange)
+
+
+def _answered(headers: dict[str, str]) -> Answered:
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    return Answered(200, headers, kind == "application/json" and "mcp-session-id" not in headers)
 
 
 def _why(error: OSError) -> str:

@@ -11,6 +11,7 @@ import msgspec
 
 from garrison.kernel.errors import GarrisonError, Invalid, TimedOut, Unavailable
 from garrison.protocol.events import EventReader
+from garrison.protocol.headers import Headers
 from garrison.protocol.transports.heads import fixed_headers, is_event_stream, status_error
 from garrison.protocol.transports.links import Exchange, LinkPool
 from garrison.protocol.transports.origin import Origin, parse_url
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 POST_TIMEOUT_S = 30.0
 """How long the acknowledgement of a message may take before its link is given up."""
 DELIVERY_S = 2.0
+_NO_HEADERS = Headers()
 
 
 class SseTransport:
@@ -50,7 +52,7 @@ class SseTransport:
     def bind(self, connection: Connection) -> None:
         self._connection = connection
 
-    def send(self, frame: bytes, request_id: int | None, headers: Mapping[str, str]) -> None:
+    def send(self, frame: bytes, request_id: int | None, headers: Headers) -> None:
         if self._stream is None:
             head = f"GET {self._origin.target} HTTP/1.1\r\n{self._fixed}accept: text/event-stream\r\n\r\n"
             self._stream = self._pool.send(head.encode("latin-1"), _Stream(self))
@@ -90,7 +92,7 @@ class SseTransport:
         self._target = endpoint.target
         early, self._early = self._early, []
         for frame, request_id in early:
-            self.send(frame, request_id, {})
+            self.send(frame, request_id, _NO_HEADERS)
 
     def no_stream(self, status: int, headers: Mapping[str, str]) -> None:
         """The GET was answered with something else."""

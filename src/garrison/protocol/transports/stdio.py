@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -11,6 +11,7 @@ import msgspec
 if TYPE_CHECKING:
     from garrison.protocol.connection import Connection
     from garrison.protocol.handshake import ServerInfo
+    from garrison.protocol.headers import Headers
 
 LINE_BYTES_MAX = 64 * 1024 * 1024
 """Bound of one message from a server."""
@@ -42,7 +43,7 @@ class StdioTransport:
         if self._lost is not None:
             connection.lost(self._lost)
 
-    def send(self, frame: bytes, request_id: int | None, headers: Mapping[str, str]) -> None:
+    def send(self, frame: bytes, request_id: int | None, headers: Headers) -> None:
         if not self._outbox:
             asyncio.get_running_loop().call_soon(self._flush)
         self._outbox.append(one_line(frame))
