@@ -53,7 +53,8 @@ class Answer(Exchange):
             super().whole(answered, body)
             return
         transport.answered(request_id)
-        self._receive(body)
+        if body:
+            self._receive(body)
         if transport.connection.owes(request_id):
             self._fail(_no_answer())
 
