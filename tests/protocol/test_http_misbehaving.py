@@ -23,7 +23,7 @@ from msgspec import Raw
 from garrison.kernel.errors import GarrisonError, Invalid, Limited, TimedOut, Unavailable
 from garrison.protocol import events
 from garrison.protocol.connection import Connection
-from garrison.protocol.transports import heads, links
+from garrison.protocol.transports import heads, http_answers, links
 from garrison.protocol.transports import http as streamable
 from garrison.protocol.transports.origin import parse_url
 from protocol.peers import Asked, RawServer, Recorded, descriptors, http, raw_server, until
@@ -275,7 +275,7 @@ def endless(head: bytes, piece: bytes, sent: list[int]) -> Write:
 async def test_an_endless_answer_is_broken_off_at_the_bound(
     head: bytes, code: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streamable, "BODY_BYTES_MAX", 300_000)
+    monkeypatch.setattr(http_answers, "BODY_BYTES_MAX", 300_000)
     monkeypatch.setattr(events, "EVENT_BYTES_MAX", 300_000)
     sent: list[int] = []
     write = endless(head, b"x" * 16_384, sent)
@@ -291,7 +291,7 @@ async def test_an_endless_answer_is_broken_off_at_the_bound(
 
 
 async def test_a_body_at_the_bound_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streamable, "BODY_BYTES_MAX", 100_000)
+    monkeypatch.setattr(http_answers, "BODY_BYTES_MAX", 100_000)
 
     async def write(writer: asyncio.StreamWriter, own: int) -> bool:
         rest = 100_000 - len(result(own, text=""))
@@ -321,7 +321,7 @@ async def test_a_slow_drip_is_ended_by_the_deadline_and_frees_its_link() -> None
 
 
 async def test_a_server_that_never_acknowledges_notifications_uses_up_no_links(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streamable, "NOTICE_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(http_answers, "NOTICE_TIMEOUT_S", 0.05)
     monkeypatch.setattr(streamable, "DELIVERY_S", 0.05)
     monkeypatch.setattr(links, "LINKS_MAX", 8)
 

@@ -92,7 +92,7 @@ async def test_nobody_comes_back_for_a_call_that_was_given_up() -> None:
         await connection.open(5)
         own, reply = connection.reserve(), Recorded()
         connection.request(own, "test/call", {}, reply)
-        await until(lambda: connection._transport._exchanges.get(own).__class__.__name__ == "_Resumed")  # type: ignore[attr-defined]
+        await until(lambda: connection._transport._exchanges.get(own).__class__.__name__ == "Resumed")  # type: ignore[attr-defined]
         connection.cancel(own, "enough")
         await asyncio.sleep(0.3)
     assert came_back(server) == []

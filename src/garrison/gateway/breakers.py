@@ -52,7 +52,6 @@ class Breaker:
         "_failed",
         "_good_probes",
         "_open_s",
-        "_permit",
         "_policy",
         "_probing",
         "_row",
@@ -60,6 +59,7 @@ class Breaker:
         "_slot",
         "_until_s",
         "opened",
+        "permit",
         "state",
     )
 
@@ -68,7 +68,8 @@ class Breaker:
         self.state: State = "closed"
         self.opened = 0
         """How often it has opened."""
-        self._permit = Permit(self)
+        self.permit = Permit(self)
+        """What calls get that are let through in the present state."""
         self._calls = [0] * policy.window_s
         self._failed = [0] * policy.window_s
         self._second = 0
@@ -83,7 +84,7 @@ class Breaker:
     def ask(self, now_s: float) -> Permit | Wait:
         """May a call go to the server?"""
         if self.state == "closed":
-            return self._permit
+            return self.permit
         if self.state == "open":
             if now_s < self._until_s:
                 return Wait(self._until_s - now_s)
@@ -91,11 +92,11 @@ class Breaker:
         if self._probing >= self._policy.probes:
             return Wait(1.0)
         self._probing += 1
-        return self._permit
+        return self.permit
 
     def tell(self, permit: Permit, verdict: Verdict, now_s: float) -> None:
         """What became of a call that was let through."""
-        if permit is not self._permit:
+        if permit is not self.permit:
             return
         if self.state == "half-open":
             self._judge_probe(verdict, now_s)
@@ -146,7 +147,7 @@ class Breaker:
 
     def _become(self, state: State) -> None:
         self.state = state
-        self._permit = Permit(self)
+        self.permit = Permit(self)
         self._row = self._probing = self._good_probes = 0
         self._calls = [0] * self._policy.window_s
         self._failed = [0] * self._policy.window_s

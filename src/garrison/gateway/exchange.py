@@ -60,7 +60,7 @@ class Exchange:
         self._questions: list[Question] = []
         self._rounds = 0
         self._early: Outcome | None = None
-        self._deadline = asyncio.get_running_loop().call_later(timeout_s, self._expire)
+        self._deadline = asyncio.get_running_loop().call_later(timeout_s, self.expire)
 
     def send(self, params: Params) -> None:
         """Forward the call with these parameters; again for each round of questions."""
@@ -70,6 +70,12 @@ class Exchange:
         self._request_id = self._connection.reserve()
         own = self._with_own_token(params)
         self._connection.request(self._request_id, call.method, own, self, self._headers(params))
+
+    def take_over(self, request_id: int, params: Params) -> None:
+        """The same for a request that is on its way already, without a progress token."""
+        self._call.on_cancel = self._cancel
+        self._params = params
+        self._request_id = request_id
 
     # ── the reply ──
 
@@ -216,9 +222,10 @@ class Exchange:
     def _postpone(self) -> None:
         """Progress and questions are signs of life."""
         self._deadline.cancel()
-        self._deadline = asyncio.get_running_loop().call_later(self._timeout_s, self._expire)
+        self._deadline = asyncio.get_running_loop().call_later(self._timeout_s, self.expire)
 
-    def _expire(self) -> None:
+    def expire(self) -> None:
+        """The answer did not come in time."""
         server, timeout_s = self._connection.label, self._timeout_s
         self._connection.cancel(self._request_id, "timed out")
         message = f"server {server} did not answer within {timeout_s:g} s; whether the call took effect is unknown"

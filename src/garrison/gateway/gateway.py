@@ -11,7 +11,8 @@ from garrison.gateway.answers import Answers
 from garrison.gateway.backchannel import BackChannel
 from garrison.gateway.batches import Batch, elements_of, request_of
 from garrison.gateway.breakers import BreakerPolicy
-from garrison.gateway.call import Call, HttpRequest, Sink
+from garrison.gateway.call import Call, HttpRequest, Outcome, Sink
+from garrison.gateway.fast import FastPath, Stages
 from garrison.gateway.heads import reading_of
 from garrison.gateway.inbound import Inbound
 from garrison.gateway.inflight import InFlight
@@ -84,11 +85,13 @@ class Gateway:
         self._sessions = parts.sessions
         self._older = OlderStreams(parts.sessions, self._end_session)
         self._inbound = Inbound(parts.sessions)
-        self._pipeline = self._build(parts)
+        self._pipeline, self._fast = self._build(parts)
         parts.directory.on_changed(self.streams.announce)
 
     def handle(self, request: HttpRequest, sink: Sink) -> None:
         """Serve one request to an MCP endpoint; the answer goes to `sink`, now or later."""
+        if request.head.flows and self._fast.take(request, sink):
+            return
         call = Call(self._ids.new(), request, sink, time.monotonic_ns())
         self._inbound.read(call)
         if call.problem is not None:
@@ -127,7 +130,11 @@ class Gateway:
         self.shed.draining = True
         self.streams.close_all()
 
-    def _build(self, parts: Parts) -> Pipeline:
+    def _answer(self, call: Call, outcome: Outcome) -> None:
+        outbound.answer(call, outcome)
+        self._fast.learn(call, outcome)
+
+    def _build(self, parts: Parts) -> tuple[Pipeline, FastPath]:
         directory, authoriser = parts.directory, parts.authoriser
         answers = Answers(
             directory,
@@ -140,29 +147,35 @@ class Gateway:
             parts.identity,
         )
         durable = parts.ledger.settings.durability == "strict"
+        observe = Observe(parts.metrics, time.monotonic_ns)
+        audit = Audit(parts.ledger, parts.clock, time.monotonic_ns)
+        limit = Limit(parts.limits, parts.clock.monotonic_s)
+        retry = Retry(parts.retry, directory, parts.metrics, random.random)
+        intent = Intent(parts.ledger, parts.clock, durable=durable)
+        forward = Forward(
+            self.in_flight, self.back_channel, self.parked, dict(parts.identity), parts.metrics, time.monotonic_ns
+        )
         stages = (
-            Observe(parts.metrics, time.monotonic_ns),
+            observe,
             self.shed,
-            Audit(parts.ledger, parts.clock, time.monotonic_ns),
+            audit,
             Authenticate(parts.keys.verify),
             Admit(),
             Route(directory, answers, self.streams, self.parked),
             Authorise(authoriser),
-            Limit(parts.limits, parts.clock.monotonic_s),
+            limit,
             Connect(directory, self.own, self.streams, self.back_channel),
             Validate(),
             Screen(authoriser),
             Cache(parts.kept, directory, parts.metrics, parts.clock.monotonic_s),
             self.breaker,
-            Retry(parts.retry, directory, parts.metrics, random.random),
-            Intent(parts.ledger, parts.clock, durable=durable),
-            Forward(
-                self.in_flight,
-                self.back_channel,
-                self.parked,
-                dict(parts.identity),
-                parts.metrics,
-                time.monotonic_ns,
-            ),
+            retry,
+            intent,
+            forward,
         )
-        return Pipeline(stages, outbound.answer)
+        pipeline = Pipeline(stages, self._answer)
+        concerned = Stages(
+            observe, self.shed, audit, limit, self.breaker, retry, intent, forward,
+            directory, self.own, parts.keys, authoriser, parts.sessions, self.in_flight,
+        )  # fmt: skip
+        return pipeline, FastPath(concerned, pipeline, parts.ledger, parts.clock, parts.ids)

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from garrison.gateway.refusals import ProtocolError, header_mismatch, unsupported_version
 from garrison.kernel.errors import GarrisonError, NotFound
 from garrison.protocol import codes, headers
 from garrison.protocol.versions import LEGACY_VERSIONS, MODERN_VERSIONS, Era
+
+if TYPE_CHECKING:
+    from garrison.gateway.flows import Flow
 
 STREAM_OPEN = "stream/open"
 """What a legacy GET is called in records: the client listens for what servers say unasked."""
@@ -33,7 +37,8 @@ _ROUTING_HEADERS = {
 class Head:
     """A request's head, without its length. Header names are lower case; a repeated one is in `repeated`.
 
-    Clients send the same head again and again, so the edge keeps it, and what it says is noted in it (`reading_of`).
+    Clients send the same head again and again, so the edge keeps it, and what it says is noted in it (`reading_of`),
+    as is what has been decided about calls with it.
     """
 
     verb: str
@@ -42,6 +47,8 @@ class Head:
     repeated: tuple[str, ...] = ()
     keep_alive: bool = True
     reading: HeadReading | None = None
+    flows: dict[str, Flow] = field(default_factory=dict)
+    """What the fast path knows of calls with this head, by the tool's name."""
 
 
 def reading_of(head: Head) -> HeadReading:

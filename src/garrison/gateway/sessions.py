@@ -79,6 +79,9 @@ class Sessions:
             return None
         return session
 
+    def has_ended(self, session: Session) -> bool:
+        return session.id in self._ended
+
     def end(self, session: Session) -> None:
         if session.id not in self._ended:
             self._lived(max(0.0, SESSION_LIFE_S - (session.expires_s - self._now_s())))

@@ -74,6 +74,11 @@ class KeyStore:
         self._used[prefix] = now_ns
         return principal
 
+    @property
+    def edition(self) -> object:
+        """Another one whenever the keys were read anew: what was decided before may not hold any more."""
+        return self._live
+
     def create(self, name: str, roles: Sequence[str], expires_at_ns: int | None = None) -> tuple[KeyRecord, str]:
         """A new key: its record, and the secret, which is shown this once. Conflict if a live key has that name."""
         _check_name(name)

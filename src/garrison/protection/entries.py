@@ -8,7 +8,7 @@ of canonical form arises. Sizes are bounded; what is too long is cut and says so
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -80,6 +80,17 @@ def encode(entry: Entry, masking: Masking) -> bytes:
     return body
 
 
+class Fixed(NamedTuple):
+    """The parts of an entry's body that calls alike have in common, as JSON: the texts, and the detail."""
+
+    texts: str
+    detail: str
+
+    def line(self, time_ns: int, kind: EntryKind, call: str, outcome: str, duration_us: int) -> bytes:
+        """The body; `call` and `outcome` are words of ours, with nothing in them to be escaped."""
+        return f'[1,{time_ns},"{kind}","{call}",{self.texts},"{outcome}",{duration_us},{self.detail}]'.encode()
+
+
 class Lines:
     """Bodies of entries of which most is the same again and again: that is encoded, and looked at for secrets, once.
 
@@ -88,26 +99,24 @@ class Lines:
 
     def __init__(self, masking: Masking) -> None:
         self._masking = masking
-        self._known: dict[tuple[object, ...], tuple[str, str]] = {}
+        self._known: dict[tuple[object, ...], Fixed] = {}
         self._version = masking.version
 
-    def line(self, entry_of: Callable[[], Entry], key: tuple[object, ...], *varying: object) -> bytes:
-        """`key` holds every text that `entry_of` makes its entry of, besides the varying ones: time_ns, kind, call,
-        outcome (a word of ours) and duration_us."""
+    def of(self, entry_of: Callable[[], Entry], key: tuple[object, ...]) -> Fixed:
+        """`key` holds every text that `entry_of` makes its entry of, besides those that `Fixed.line` takes."""
         if self._version != self._masking.version:
             self._known.clear()
             self._version = self._masking.version
         known = self._known.get(key)
         if known is None:
             known = self._remember(key, entry_of())
-        time_ns, kind, call, outcome, duration_us = varying
-        return f'[1,{time_ns},"{kind}","{call}",{known[0]},"{outcome}",{duration_us},{known[1]}]'.encode()
+        return known
 
-    def _remember(self, key: tuple[object, ...], entry: Entry) -> tuple[str, str]:
+    def _remember(self, key: tuple[object, ...], entry: Entry) -> Fixed:
         parts = [bytes(part).decode() for part in _decode_parts(encode(entry, self._masking))]
         if len(self._known) >= LINES_MAX:
             self._known.clear()
-        found = self._known[key] = (",".join(parts[4:8]), parts[10])
+        found = self._known[key] = Fixed(",".join(parts[4:8]), parts[10])
         return found
 
 

@@ -103,7 +103,8 @@ class Connection:
         self._headers: dict[tuple[str, str | None], Headers] = {}
         """By method and name: the same few are sent again and again."""
         self._last_id = 0
-        self._closed: str | None = None
+        self.closed: str | None = None
+        """Why the connection ended; None while it lives. Set by `lost` alone."""
         self._on_closed: list[Callable[[str], None]] = []
         self._on_message: list[Callable[[Message], None]] = []
         self._on_question: Callable[[Question], None] = Question.refuse
@@ -139,8 +140,8 @@ class Connection:
 
     def send(self, request_id: int, frame: bytes, reply: Reply, headers: Headers) -> None:
         """The same for a request that is written already."""
-        if self._closed is not None:
-            reply.failed(self._never_sent(self._closed))
+        if self.closed is not None:
+            reply.failed(self._never_sent(self.closed))
             return
         self._pending[request_id] = reply
         self._transport.send(frame, request_id, headers)
@@ -159,7 +160,7 @@ class Connection:
         self._transport.abandon(request_id)
 
     def notify(self, method: str, params: Params | None = None) -> None:
-        if self._closed is None:
+        if self.closed is None:
             self._transport.send(notification_frame(method, params), None, self.headers(method, params))
 
     async def ask(self, method: str, params: Mapping[str, Any] | None = None, timeout_s: float = 30.0) -> Raw:
@@ -235,15 +236,10 @@ class Connection:
         self.lost("closed")
         await self._transport.close()
 
-    @property
-    def closed(self) -> str | None:
-        """Why the connection ended; None while it lives."""
-        return self._closed
-
     def on_closed(self, callback: Callable[[str], None]) -> None:
         """Call back once when the connection ends; at once when it has ended."""
-        if self._closed is not None:
-            callback(self._closed)
+        if self.closed is not None:
+            callback(self.closed)
         else:
             self._on_closed.append(callback)
 
@@ -267,7 +263,7 @@ class Connection:
             raise msgspec.ValidationError("no JSON-RPC 2.0 message")
         if not data.isascii():
             data.decode()  # raw parts are forwarded unread: they must be UTF-8 at least
-        if self._closed is not None:
+        if self.closed is not None:
             return
         if message.method is UNSET:
             self._response(message, request_id)
@@ -290,9 +286,9 @@ class Connection:
 
     def lost(self, reason: str) -> None:
         """The connection is gone: every request in flight fails, exactly once."""
-        if self._closed is not None:
+        if self.closed is not None:
             return
-        self._closed = reason
+        self.closed = reason
         pending, self._pending = self._pending, {}
         for reply in pending.values():
             reply.failed(outcome_unknown(self.label, reason))

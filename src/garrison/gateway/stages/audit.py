@@ -9,7 +9,7 @@ from garrison.gateway.call import Call, Outcome
 from garrison.gateway.stage import Stage, Step
 from garrison.kernel.clock import Clock
 from garrison.kernel.errors import Unavailable
-from garrison.protection.entries import Entry, EntryKind, Lines
+from garrison.protection.entries import Entry, EntryKind, Fixed, Lines
 from garrison.protection.ledger import Ledger
 from garrison.protocol import methods
 from garrison.telemetry.redaction import redactor
@@ -46,11 +46,15 @@ class Audit(Stage):
         if outcome.failure is not None:
             self._ledger.append(_entry(call, kind, time_ns, outcome.word, duration_us, _detail(call, outcome)))
         else:
-            target, who = call.target, _who(call)
-            key = (who, call.method, target.server, target.name, call.client_name, call.request.client, call.era)
-            varying = (time_ns, "call.outcome", call.id, outcome.word, duration_us)
-            self._ledger.append_line(self._lines.line(partial(_whole, call), key, *varying))
+            line = self.fixed(call).line(time_ns, "call.outcome", call.id, outcome.word, duration_us)
+            self._ledger.append_line(line)
         return outcome
+
+    def fixed(self, call: Call) -> Fixed:
+        """What the outcomes of calls like this one have in common."""
+        target = call.target
+        key = (_who(call), call.method, target.server, target.name, call.client_name, call.request.client, call.era)
+        return self._lines.of(partial(_whole, call), key)
 
 
 class Intent(Stage):
@@ -72,13 +76,16 @@ class Intent(Stage):
     def enter(self, call: Call) -> Step:
         if call.answer is not None:
             return None
-        time_ns, target = self._clock.wall_ns(), call.target
+        time_ns = self._clock.wall_ns()
         if self._durable:
             return self._recorded(_entry(call, "call.intent", time_ns, "", 0, None))
-        key = (_who(call), call.method, target.server, target.name)
-        made = partial(_entry, call, "call.intent", 0, "", 0, None)
-        self._ledger.append_line(self._lines.line(made, key, time_ns, "call.intent", call.id, "", 0))
+        self._ledger.append_line(self.fixed(call).line(time_ns, "call.intent", call.id, "", 0))
         return None
+
+    def fixed(self, call: Call) -> Fixed:
+        """What the intents of calls like this one have in common."""
+        key = (_who(call), call.method, call.target.server, call.target.name)
+        return self._lines.of(partial(_entry, call, "call.intent", 0, "", 0, None), key)
 
     async def _recorded(self, entry: Entry) -> None:
         await self._ledger.append_durable(entry)

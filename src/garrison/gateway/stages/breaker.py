@@ -9,6 +9,7 @@ from garrison.gateway.call import Call, Outcome
 from garrison.gateway.refusals import Busy
 from garrison.gateway.stage import Stage, Step
 from garrison.gateway.upstreams.directory import Directory
+from garrison.gateway.upstreams.upstream import Upstream
 from garrison.kernel.errors import GarrisonError
 from garrison.telemetry import names
 from garrison.telemetry.metrics import Metrics
@@ -51,7 +52,7 @@ class CircuitBreaker(Stage):
         upstream = call.upstream
         if upstream is None or call.answer is not None or upstream.connection is None:
             return None  # that a server has no connection is known, and why; its callers are told that
-        breaker = self._breakers.get(call.target.server) or self._new(upstream.name)
+        breaker = self.of(upstream)
         answer = breaker.ask(self._now())
         if isinstance(answer, Wait):
             message = f"server {upstream.name} has not answered lately and is left alone for {answer.after_s:.0f} s"
@@ -65,6 +66,9 @@ class CircuitBreaker(Stage):
             call.permit = None
             permit.breaker.tell(permit, "good" if outcome.failure is None else _verdict(outcome.failure), self._now())
         return outcome
+
+    def of(self, upstream: Upstream) -> Breaker:
+        return self._breakers.get(upstream.name) or self._new(upstream.name)
 
     def state(self, server: str) -> State:
         """For people: where this server's breaker stands."""

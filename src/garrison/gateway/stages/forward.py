@@ -12,8 +12,10 @@ from garrison.gateway.exchange import Exchange
 from garrison.gateway.inflight import InFlight
 from garrison.gateway.parked import ParkedCalls
 from garrison.gateway.stage import Stage, Step
+from garrison.protocol.connection import Connection
+from garrison.protocol.messages import Params
 from garrison.telemetry import names
-from garrison.telemetry.metrics import Metrics
+from garrison.telemetry.metrics import HistogramCell, Metrics
 
 
 class Forward(Stage):
@@ -47,21 +49,33 @@ class Forward(Stage):
             return call.answer(call)
         assert call.upstream is not None
         connection = call.connection or call.upstream.live()
-        info = connection.info
-        params = call.params
-        if info.era != call.era:
-            able = routing.askable(call) if info.era == "modern" else None
-            params = bridge.request_params(params, call.era, info.era, info.version, self._client_info, able)
         call.sent_ns = self._now()
         exchange = Exchange(call, connection, call.upstream.spec.timeout_s, self._back_channel, self._parked)
-        exchange.send(params)
+        exchange.send(self.params(call, connection))
         return PENDING
 
     def leave(self, call: Call, outcome: Outcome) -> Outcome:
         self._in_flight.remove(call)
         if call.sent_ns:
-            word = outcome.word
-            cell = self._durations.cell(call.method, call.target.server, "" if word == "ok" else word)
-            cell.observe((self._now() - call.sent_ns) / 1e9)
+            self.cell(call, outcome.word).observe((self._now() - call.sent_ns) / 1e9)
         self._back_channel.forget(call)
         return outcome
+
+    def cell(self, call: Call, word: str) -> HistogramCell:
+        """Where requests like this one, with this outcome, are counted."""
+        return self._durations.cell(call.method, call.target.server, "" if word == "ok" else word)
+
+    def take_over(self, call: Call, connection: Connection, request_id: int) -> Exchange:
+        """The exchange of a request that has been sent already, by the fast path."""
+        assert call.upstream is not None
+        exchange = Exchange(call, connection, call.upstream.spec.timeout_s, self._back_channel, self._parked)
+        exchange.take_over(request_id, self.params(call, connection))
+        return exchange
+
+    def params(self, call: Call, connection: Connection) -> Params:
+        """The call's parameters as the server's era wants them."""
+        info = connection.info
+        if info.era == call.era:
+            return call.params
+        able = routing.askable(call) if info.era == "modern" else None
+        return bridge.request_params(call.params, call.era, info.era, info.version, self._client_info, able)

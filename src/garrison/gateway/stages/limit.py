@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from garrison.gateway.call import Call, Outcome
 from garrison.gateway.stage import Stage, Step
+from garrison.gateway.upstreams.upstream import Upstream
 from garrison.kernel.errors import Limited
 
 PRINCIPALS_MAX = 100_000
@@ -29,7 +30,9 @@ class Limits:
 
 
 @dataclass(slots=True)
-class _Account:
+class Account:
+    """What one principal has used."""
+
     tokens: float
     refilled_s: float
     in_flight: int = 0
@@ -47,11 +50,11 @@ class Limit(Stage):
         self._burst = float(limits.burst)
         self._most = limits.concurrent_calls or math.inf
         self._most_per_server = limits.concurrent_calls_per_server or math.inf
-        self._accounts: dict[str, _Account] = {}
+        self._accounts: dict[str, Account] = {}
 
     def enter(self, call: Call) -> Step:
         assert call.principal is not None
-        account = self._accounts.get(call.principal.id) or self._new_account(call.principal.id)
+        account = self.account(call.principal.id)
         self._take(account)
         upstream = call.upstream
         if account.in_flight >= self._most or (upstream is not None and upstream.in_flight >= self._most_per_server):
@@ -69,13 +72,28 @@ class Limit(Stage):
                 call.upstream.left()
         return outcome
 
-    def _new_account(self, principal_id: str) -> _Account:
+    def account(self, principal_id: str) -> Account:
+        return self._accounts.get(principal_id) or self._new_account(principal_id)
+
+    def within(self, account: Account, upstream: Upstream) -> bool:
+        """Count a call in, if no limit is in its way; the same decision as `enter`'s, without the reasons."""
+        now = self._now()
+        rate = self._limits.calls_per_s
+        tokens = min(self._burst, account.tokens + (now - account.refilled_s) * rate) - 1 if rate else 1.0
+        if tokens < 0 or account.in_flight >= self._most or upstream.in_flight >= self._most_per_server:
+            return False
+        account.tokens, account.refilled_s = tokens, now
+        account.in_flight += 1
+        upstream.entered()
+        return True
+
+    def _new_account(self, principal_id: str) -> Account:
         if len(self._accounts) >= PRINCIPALS_MAX:
             self._forget_idle()
-        account = self._accounts[principal_id] = _Account(float(self._limits.burst), self._now())
+        account = self._accounts[principal_id] = Account(float(self._limits.burst), self._now())
         return account
 
-    def _take(self, account: _Account) -> None:
+    def _take(self, account: Account) -> None:
         rate = self._limits.calls_per_s
         if not rate:
             return
@@ -87,7 +105,7 @@ class Limit(Stage):
             raise Limited("limit.rate", f"over {rate:g} calls per second", "slow down", wait_s)
         account.tokens -= 1
 
-    def _refuse(self, call: Call, account: _Account) -> NoReturn:
+    def _refuse(self, call: Call, account: Account) -> NoReturn:
         if account.in_flight >= self._most:
             raise Limited("limit.concurrency", f"over {self._most:g} calls at once", "wait for answers")
         assert call.upstream is not None

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from garrison.gateway.call import Call, Outcome
 from garrison.gateway.stage import Stage
 from garrison.telemetry import names
-from garrison.telemetry.metrics import Metrics
+from garrison.telemetry.metrics import HistogramCell, Metrics
 
 
 class Observe(Stage):
@@ -22,12 +22,13 @@ class Observe(Stage):
         self._now = monotonic_ns
 
     def leave(self, call: Call, outcome: Outcome) -> Outcome:
+        self.cell(call, outcome.word).observe((self._now() - call.started_ns) / 1e9)
+        return outcome
+
+    def cell(self, call: Call, word: str) -> HistogramCell:
+        """Where calls like this one, with this outcome, are counted."""
         known = call.principal is not None  # strangers must not fill the label values
         method = call.method if known else ""
         target = call.target
         tool = target.name if target.kind == "tool" and call.passed else ""
-        word = outcome.word
-        self._durations.cell(method, target.server, tool, "" if word == "ok" else word).observe(
-            (self._now() - call.started_ns) / 1e9
-        )
-        return outcome
+        return self._durations.cell(method, target.server, tool, "" if word == "ok" else word)

@@ -8,6 +8,7 @@ from garrison.gateway.call import Call, Outcome
 from garrison.gateway.retries import Budget, RetryPolicy, may_repeat, says_idempotent, wait_s
 from garrison.gateway.stage import Again, Stage, Step
 from garrison.gateway.upstreams.directory import Directory
+from garrison.gateway.upstreams.upstream import Upstream
 from garrison.protocol import methods
 from garrison.telemetry import names
 from garrison.telemetry.metrics import Metrics
@@ -30,8 +31,11 @@ class Retry(Stage):
 
     def enter(self, call: Call) -> Step:
         if call.upstream is not None and call.answer is None:
-            (self._budgets.get(call.target.server) or self._new(call.upstream.name)).earn()
+            self.budget(call.upstream).earn()
         return None
+
+    def budget(self, upstream: Upstream) -> Budget:
+        return self._budgets.get(upstream.name) or self._new(upstream.name)
 
     def leave(self, call: Call, outcome: Outcome) -> Outcome:
         failure = outcome.failure

@@ -23,13 +23,15 @@ _KINDS: dict[str, TargetKind] = {
 }
 
 
-class _ToolResult(msgspec.Struct):
+class ToolResult(msgspec.Struct):
+    """What of a tool's result is looked at."""
+
     isError: bool = False  # noqa: N815  the protocol's name
     structuredContent: Raw | UnsetType = UNSET  # noqa: N815
     resultType: str = "complete"  # noqa: N815
 
 
-_decode_tool_result = msgspec.json.Decoder(_ToolResult).decode
+decode_tool_result = msgspec.json.Decoder(ToolResult).decode
 
 
 class Screen(Stage):
@@ -51,7 +53,7 @@ class Screen(Stage):
 
     def _tool_result(self, call: Call, outcome: Outcome) -> Outcome:
         try:
-            found = _decode_tool_result(outcome.result or b"")
+            found = decode_tool_result(outcome.result or b"")
         except (msgspec.MsgspecError, RecursionError):
             raise _bad_output(call, "its result is no tool result") from None
         outcome.tool_error = found.isError

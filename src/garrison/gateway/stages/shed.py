@@ -57,11 +57,21 @@ class Shed(Stage):
             raise self._busy("calls", f"the gateway has {self.in_flight} calls without an answer", 1.0)
         if self._late_ticks > 1:
             raise self._busy("lag", "the gateway cannot keep up", 1.0)
-        self.in_flight += 1
+        self.count()
         call.counted = True
+        return None
+
+    @property
+    def open(self) -> bool:
+        """Whether another call may come in."""
+        most = self._policy.concurrent_calls_max
+        return not self.draining and self._late_ticks < 2 and not self.in_flight >= most > 0
+
+    def count(self) -> None:
+        """One more call is in flight."""
+        self.in_flight += 1
         if self._timer is None:
             self._measure_again()
-        return None
 
     def leave(self, call: Call, outcome: Outcome) -> Outcome:
         if call.counted:

@@ -26,6 +26,8 @@ class Directory:
         self._listeners: list[Callable[[str, str], None]] = []
         self._on_connected: list[Callable[[str], None]] = []
         self._on_heard: list[Callable[[str, Message], None]] = []
+        self.edition = object()
+        """Another one whenever a snapshot was applied: what was decided before may not hold any more."""
         self.demand: Callable[[str], Awaitable[None]] | None = None
 
     @property
@@ -56,6 +58,7 @@ class Directory:
             else Upstream(spec, self._changed, self._heard)
             for name, spec in wanted.items()
         }
+        self.edition = object()
         for server in before.keys() - wanted.keys():
             for notification in methods.LIST_CHANGED:
                 self._changed(server, notification)

@@ -1,0 +1,325 @@
+"""Calls on the fast path (see `flows`): in, to the server, and back, without a stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from garrison.gateway import bridge, flows
+from garrison.gateway.breakers import Permit
+from garrison.gateway.call import Call, HttpRequest, Outcome, Sink
+from garrison.gateway.exchange import Exchange
+from garrison.gateway.flows import Flow, FlowTable
+from garrison.gateway.inflight import InFlight
+from garrison.gateway.outbound import JSON
+from garrison.gateway.pipeline import Pipeline
+from garrison.gateway.sessions import Session, Sessions
+from garrison.gateway.stages.audit import Audit, Intent
+from garrison.gateway.stages.breaker import CircuitBreaker
+from garrison.gateway.stages.forward import Forward
+from garrison.gateway.stages.limit import Limit
+from garrison.gateway.stages.observe import Observe
+from garrison.gateway.stages.retry import Retry
+from garrison.gateway.stages.shed import Shed
+from garrison.gateway.upstreams.directory import Directory
+from garrison.gateway.upstreams.own import OwnConnections
+from garrison.identity.keys import KeyStore
+from garrison.identity.roles import Authoriser
+from garrison.kernel.clock import Clock
+from garrison.kernel.errors import GarrisonError
+from garrison.kernel.ids import Ids
+from garrison.protection.ledger import Ledger
+from garrison.protocol import methods
+from garrison.protocol.connection import Connection
+from garrison.protocol.messages import Message, RpcError, encode, raw, result_frame
+from garrison.protocol.question import Question
+from garrison.telemetry.redaction import redactor
+
+TICK_S = 0.1
+"""How often deadlines are looked at: one look at all calls costs less than a timer for each."""
+
+log = logging.getLogger("garrison.gateway")
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The stages that a call on the fast path concerns, and what decisions rest on."""
+
+    observe: Observe
+    shed: Shed
+    audit: Audit
+    limit: Limit
+    breaker: CircuitBreaker
+    retry: Retry
+    intent: Intent
+    forward: Forward
+    directory: Directory
+    own: OwnConnections
+    keys: KeyStore
+    authoriser: Authoriser
+    sessions: Sessions
+    in_flight: InFlight
+
+
+class FastPath:
+    """`take` serves a call at once where a flow says how; `learn` makes a flow of a call that has ended well."""
+
+    def __init__(self, stages: Stages, pipeline: Pipeline, ledger: Ledger, clock: Clock, ids: Ids) -> None:
+        self._stages = stages
+        self._pipeline = pipeline
+        self._ledger = ledger
+        self._clock = clock
+        self._ids = ids
+        self._flows = FlowTable()
+        self._timer: asyncio.TimerHandle | None = None
+        self.enabled = ledger.settings.durability == "batched"
+        """In `strict` each call waits for the disk; what it costs beside that hardly matters."""
+
+    # ── in ──
+
+    def take(self, request: HttpRequest, sink: Sink) -> bool:
+        """Serve the request; False, with nothing done, when it has to go the long way."""
+        try:
+            message = flows.read(request.body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return False
+        asked = message.params
+        flow = request.head.flows.get(asked.name)
+        now_ns = time.monotonic_ns()
+        if flow is None or asked.meta != flow.meta or now_ns >= flow.until_ns or not self._holds(flow):
+            return False
+        if flow.accepts is not None and not flow.accepts(asked.arguments):
+            return False
+        if not self._stages.shed.open or flow.breaker.state != "closed":
+            return False
+        if not self._stages.limit.within(flow.account, flow.upstream):
+            return False
+        call_id = self._ids.new()
+        try:
+            self._ledger.append_line(flow.intent.line(self._clock.wall_ns(), "call.intent", call_id, "", 0))
+        except GarrisonError:
+            flow.account.in_flight -= 1
+            flow.upstream.left()
+            return False
+        self._stages.shed.count()
+        FastCall(self, flow, call_id, request, sink, encode(message.id), now_ns).send(asked.arguments)
+        return True
+
+    def _holds(self, flow: Flow) -> bool:
+        """Whether what was decided still holds."""
+        upstream, connection, stages = flow.upstream, flow.connection, self._stages
+        if upstream.lists is not flow.lists or connection.closed is not None or self._editions() != flow.editions:
+            return False
+        if flow.session is not None and stages.sessions.has_ended(flow.session):
+            return False
+        serving = upstream.connection if flow.owner is None else stages.own.find(flow.owner)
+        return serving is connection
+
+    def _editions(self) -> tuple[object, ...]:
+        stages = self._stages
+        return stages.keys.edition, stages.authoriser.edition, stages.directory.edition, redactor.version
+
+    def learn(self, call: Call, outcome: Outcome) -> None:
+        """A call has ended. If it was a plain one, the next ones like it can take the fast path."""
+        if not self.enabled or not flows.is_repeatable(call, outcome):
+            return
+        name = flows.shown_name(call.request)
+        if name is not None and call.upstream is not None and call.definition is not None:
+            connection = call.connection or call.upstream.connection
+            if connection is not None and connection.closed is None:
+                self._flows.add(call.request.head, name, self._flow(call, connection))
+
+    def _flow(self, call: Call, connection: Connection) -> Flow:
+        upstream, definition, principal, stages = call.upstream, call.definition, call.principal, self._stages
+        assert upstream is not None
+        assert definition is not None
+        assert principal is not None
+        sent = stages.forward.params(call, connection)
+        before, after = flows.frame_around(sent)
+        meta = call.params.get("_meta", msgspec.UNSET)
+        return Flow(
+            until_ns=time.monotonic_ns() + int(flows.HOLDS_S * 1e9),
+            editions=self._editions(),
+            meta=meta.copy() if isinstance(meta, Raw) else meta,
+            lists=upstream.lists,
+            principal=principal,
+            client=call.client_name,
+            endpoint=call.endpoint,
+            era=call.era,
+            version=call.version,
+            session=call.session,
+            target=call.target,
+            owner=call.owner,
+            upstream=upstream,
+            connection=connection,
+            definition=definition,
+            params={key: value for key, value in call.params.items() if key != "arguments"},
+            accepts=definition.input.is_valid if definition.input is not None else None,
+            returns=definition.output.is_valid if definition.output is not None else None,
+            before=before,
+            after=after,
+            headers=connection.headers(call.method, sent),
+            server_era=connection.info.era,
+            bridged=connection.info.era != call.era,
+            account=stages.limit.account(principal.id),
+            breaker=stages.breaker.of(upstream),
+            budget=stages.retry.budget(upstream),
+            intent=stages.intent.fixed(call),
+            outcome=stages.audit.fixed(call),
+            called=stages.observe.cell(call, "ok"),
+            forwarded=stages.forward.cell(call, "ok"),
+            timeout_ns=int(upstream.spec.timeout_s * 1e9),
+        )
+
+    # ── called by calls ──
+
+    def sent(self, call: FastCall) -> None:
+        self._stages.in_flight.add(call)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+
+    def answered(self, call: FastCall, result: bytes | Raw) -> bool:
+        """The good end. False when it cannot be recorded; then the stages say so."""
+        flow, stages = call.flow, self._stages
+        now_ns = time.monotonic_ns()
+        duration_us = (now_ns - call.started_ns) // 1000
+        try:
+            line = flow.outcome.line(self._clock.wall_ns(), "call.outcome", call.id, "ok", duration_us)
+            self._ledger.append_line(line)
+        except GarrisonError:
+            return False
+        stages.in_flight.remove(call)
+        flow.breaker.tell(call.permit, "good", now_ns / 1e9)
+        flow.account.in_flight -= 1
+        flow.upstream.left()
+        stages.shed.in_flight -= 1
+        flow.forwarded.observe((now_ns - call.sent_ns) / 1e9)
+        flow.called.observe((now_ns - call.started_ns) / 1e9)
+        call.sink.respond(200, result_frame(call.rpc_id, result), JSON)
+        return True
+
+    def ordinary(self, fast: FastCall) -> tuple[Call, Exchange]:
+        """The same call as one that has passed all stages, and its exchange."""
+        flow, stages = fast.flow, self._stages
+        call = Call(fast.id, fast.request, fast.sink, fast.started_ns)
+        call.endpoint, call.era, call.version, call.rpc_id = flow.endpoint, flow.era, flow.version, fast.rpc_id
+        call.method, call.client_name, call.session = methods.TOOLS_CALL, flow.client, flow.session
+        call.principal, call.target, call.owner, call.upstream = flow.principal, flow.target, flow.owner, flow.upstream
+        call.connection = flow.connection if flow.owner is not None else None
+        call.definition, call.arguments = flow.definition, fast.arguments
+        call.params = {**flow.params, "arguments": raw(fast.arguments)}
+        call.limited = call.counted = call.passed = True
+        call.permit, call.sent_ns = fast.permit, fast.sent_ns
+        stages.in_flight.remove(fast)
+        stages.in_flight.add(call)
+        self._pipeline.take_over(call)
+        call.sink.on_disconnect(lambda: call.cancel("the client went away"))
+        exchange = stages.forward.take_over(call, flow.connection, fast.request_id)
+        flow.connection.replace(fast.request_id, exchange)
+        return call, exchange
+
+    def _tick(self) -> None:
+        self._timer = None
+        now_ns = time.monotonic_ns()
+        for call in self._stages.in_flight.calls():
+            if isinstance(call, FastCall) and now_ns >= call.due_ns:
+                call.expire()
+        if len(self._stages.in_flight):
+            self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+
+
+class FastCall:
+    """One call on the fast path, and the reply to it. Whatever is unusual makes an ordinary call of it."""
+
+    __slots__ = (
+        "_path",
+        "arguments",
+        "due_ns",
+        "flow",
+        "id",
+        "permit",
+        "request",
+        "request_id",
+        "rpc_id",
+        "sent_ns",
+        "sink",
+        "started_ns",
+    )
+
+    def __init__(
+        self,
+        path: FastPath,
+        flow: Flow,
+        call_id: str,
+        request: HttpRequest,
+        sink: Sink,
+        rpc_id: bytes,
+        started_ns: int,
+    ) -> None:
+        self._path = path
+        self.flow = flow
+        self.id = call_id
+        self.request = request
+        self.sink = sink
+        self.rpc_id = rpc_id
+        self.started_ns = self.sent_ns = started_ns
+        self.due_ns = started_ns + flow.timeout_ns
+        self.permit: Permit = flow.breaker.permit
+
+    @property
+    def session(self) -> Session | None:
+        return self.flow.session
+
+    def send(self, arguments: dict[str, Any]) -> None:
+        flow = self.flow
+        connection = flow.connection
+        flow.budget.earn()
+        self.arguments = arguments
+        self.request_id = request_id = connection.reserve()
+        self.sink.on_disconnect(self.give_up)
+        self._path.sent(self)
+        frame = b'{"jsonrpc":"2.0","id":%d%b%b%b' % (request_id, flow.before, encode(arguments), flow.after)
+        self.sent_ns = time.monotonic_ns()
+        connection.send(request_id, frame, self, flow.headers)
+
+    # ── the reply ──
+
+    def result(self, result: Raw) -> None:
+        flow = self.flow
+        if flow.may_return(result):
+            own = bridge.result(result, methods.TOOLS_CALL, flow.era, flow.server_era) if flow.bridged else result
+            if self._path.answered(self, own):
+                return
+        self._path.ordinary(self)[1].result(result)
+
+    def error(self, error: RpcError) -> None:
+        self._path.ordinary(self)[1].error(error)
+
+    def failed(self, error: GarrisonError) -> None:
+        self._path.ordinary(self)[1].failed(error)
+
+    def message(self, message: Message) -> None:
+        self._path.ordinary(self)[1].message(message)
+
+    def streaming(self) -> None:
+        self._path.ordinary(self)[1].streaming()
+
+    def question(self, question: Question) -> None:
+        self._path.ordinary(self)[1].question(question)
+
+    # ── its other ends ──
+
+    def give_up(self) -> None:
+        self.cancel("the client went away")
+
+    def cancel(self, reason: str) -> None:
+        self._path.ordinary(self)[0].cancel(reason)
+
+    def expire(self) -> None:
+        self._path.ordinary(self)[1].expire()

@@ -1,0 +1,182 @@
+"""The fast path: what was decided for one tool call holds for those like it, for a moment.
+
+The first call of a kind walks through every stage of the pipeline and leaves a flow behind, as the first packet does in
+a switch. Calls alike (same head, same tool, same `_meta`) are then only checked for what can differ: their arguments,
+the limits, the server's health. As soon as anything is not as usual, a call takes the long way instead, before anything
+was done for it; or, if it is at the server already, becomes an ordinary call that ends through all stages. So the fast
+path need not know what can go wrong, and decides nothing that the stages do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from garrison.gateway.breakers import Breaker
+from garrison.gateway.call import Call, HttpRequest, Outcome, Target
+from garrison.gateway.heads import Head, reading_of
+from garrison.gateway.retries import Budget
+from garrison.gateway.sessions import Session
+from garrison.gateway.stages.limit import Account
+from garrison.gateway.stages.screen import decode_tool_result
+from garrison.gateway.upstreams.definition import Definition
+from garrison.gateway.upstreams.own import Owner
+from garrison.gateway.upstreams.upstream import Upstream
+from garrison.identity.principals import Principal
+from garrison.protection.entries import Fixed
+from garrison.protocol import methods
+from garrison.protocol.connection import Connection
+from garrison.protocol.headers import Headers
+from garrison.protocol.messages import Params, decode_any, encode, members
+from garrison.protocol.versions import Era
+from garrison.telemetry.metrics import HistogramCell
+
+HOLDS_S = 0.5
+"""So long a flow holds; then a call of its kind walks through all stages again."""
+FLOWS_MAX = 16_384
+FLOWS_PER_HEAD_MAX = 64
+META_BYTES_MAX = 4096
+
+Valid = Callable[[object], bool]
+
+
+class _Asked(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """`params` of a call that wants nothing special."""
+
+    name: str
+    arguments: dict[str, Any] = {}
+    meta: Raw | UnsetType = msgspec.field(default=UNSET, name="_meta")
+
+
+class Message(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """A `tools/call` as nearly all are."""
+
+    jsonrpc: Literal["2.0"]
+    id: int | str
+    method: Literal["tools/call"]
+    params: _Asked
+
+
+read = msgspec.json.Decoder(Message).decode
+
+
+@dataclass(slots=True, eq=False)
+class Flow:
+    """What calls of one kind have in common."""
+
+    until_ns: int
+    editions: tuple[object, ...]
+    """Of keys, roles, servers and secrets, when the decisions were made."""
+    meta: Raw | UnsetType
+    lists: Mapping[str, Mapping[str, Definition]]
+
+    principal: Principal
+    client: str
+    endpoint: str
+    era: Era
+    version: str
+    session: Session | None
+    target: Target
+    owner: Owner | None
+    upstream: Upstream
+    connection: Connection
+    definition: Definition
+    params: Params
+    """All but the arguments."""
+
+    accepts: Valid | None
+    """Checks arguments; None where the tool has no usable schema."""
+    returns: Valid | None
+    """Checks structured content; None where none is owed."""
+    before: bytes
+    after: bytes
+    """The request to the server around its arguments, from the id on."""
+    headers: Headers
+    server_era: Era
+    bridged: bool
+    """The server speaks the other era."""
+
+    account: Account
+    breaker: Breaker
+    budget: Budget
+    intent: Fixed
+    outcome: Fixed
+    called: HistogramCell
+    forwarded: HistogramCell
+    timeout_ns: int
+
+    def may_return(self, result: Raw) -> bool:
+        """Whether this is a complete result without an error, as the tool promises it; else the stages look at it."""
+        try:
+            found = decode_tool_result(result)
+            if found.isError or found.resultType != "complete":
+                return False
+            if self.returns is None:
+                return not self.definition.has_output_schema
+            return found.structuredContent is not UNSET and self.returns(decode_any(found.structuredContent))
+        except (msgspec.MsgspecError, RecursionError):
+            return False
+
+
+def is_repeatable(call: Call, outcome: Outcome) -> bool:
+    """Whether calls like this one, which has ended, may take the fast path."""
+    if call.method != methods.TOOLS_CALL or call.rpc_id is None or outcome.result is None:
+        return False
+    if call.answer is not None or call.streaming or call.retries or outcome.tool_error or not call.passed:
+        return False
+    if call.definition is None or call.definition.header_names or not call.params.keys() <= _MEMBERS:
+        return False
+    reading = reading_of(call.request.head)
+    return not reading.older and not reading.params and _is_plain(call.params.get("_meta"))
+
+
+_MEMBERS = frozenset({"name", "arguments", "_meta"})
+
+
+def _is_plain(meta: Raw | None) -> bool:
+    """No progress is asked for: its token would have to be replaced in each request."""
+    if meta is None:
+        return True
+    if len(memoryview(meta)) > META_BYTES_MAX:
+        return False
+    try:
+        return "progressToken" not in members(meta) and decode_any(meta) is not None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+
+
+def shown_name(request: HttpRequest) -> str | None:
+    """The tool's name as the client wrote it, in a message of the kind that the fast path reads."""
+    try:
+        return read(request.body).params.name
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def frame_around(sent: Params) -> tuple[bytes, bytes]:
+    """The request's bytes between its id and its arguments, and after them."""
+    before = b',"method":"tools/call","params":{"name":%b,"arguments":' % encode(sent["name"])
+    rest = {key: value for key, value in sent.items() if key not in ("name", "arguments")}
+    return before, (b"," + encode(rest)[1:] if rest else b"}") + b"}"
+
+
+class FlowTable:
+    """All flows, each noted in its head. Bounded; when full, it starts afresh."""
+
+    def __init__(self) -> None:
+        self._heads: list[Head] = []
+
+    def add(self, head: Head, name: str, flow: Flow) -> None:
+        if len(self._heads) >= FLOWS_MAX:
+            for known in self._heads:
+                known.flows.clear()
+            self._heads.clear()
+        if name not in head.flows:
+            if len(head.flows) >= FLOWS_PER_HEAD_MAX:
+                head.flows.clear()
+            self._heads.append(head)
+        head.flows[name] = flow
