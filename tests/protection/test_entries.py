@@ -106,13 +106,13 @@ def test_a_line_made_of_known_parts_is_the_very_encoding(principal: str, target:
     entry = Entry(number, "call.outcome", "0a1b", principal, "tools/call", "s", target, "ok", 7, {"client": target})
     for _ in range(2):
         key = (principal, target)
-        assert lines.line(lambda: entry, key, number, "call.outcome", "0a1b", "ok", 7) == encode(entry, mask)
+        assert lines.of(lambda: entry, key).line(number, "call.outcome", "0a1b", "ok", 7) == encode(entry, mask)
 
 
 def test_a_secret_that_becomes_known_later_is_masked_in_lines_too() -> None:
     masking = Redactor()
     lines = Lines(masking)
     entry = Entry(1, "call.intent", target="file:///hunter2-hunter2")
-    assert b"hunter2" in lines.line(lambda: entry, ("t",), 1, "call.intent", "c", "", 0)
+    assert b"hunter2" in lines.of(lambda: entry, ("t",)).line(1, "call.intent", "c", "", 0)
     masking.add("hunter2-hunter2")
-    assert b"hunter2" not in lines.line(lambda: entry, ("t",), 1, "call.intent", "c", "", 0)
+    assert b"hunter2" not in lines.of(lambda: entry, ("t",)).line(1, "call.intent", "c", "", 0)
