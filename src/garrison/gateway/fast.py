@@ -72,12 +72,16 @@ class FastPath:
 
     def __init__(self, stages: Stages, pipeline: Pipeline, ledger: Ledger, clock: Clock, ids: Ids) -> None:
         self._stages = stages
+        self._shed = stages.shed
+        self._within_limits = stages.limit.within
         self._pipeline = pipeline
-        self._ledger = ledger
-        self._clock = clock
-        self._ids = ids
+        self._new_id = ids.new
+        self._wall_ns = clock.wall_ns
+        self._record = ledger.append_line
         self._flows = FlowTable()
         self._timer: asyncio.TimerHandle | None = None
+        self.taken = 0
+        """Calls that came this way."""
         self.enabled = ledger.settings.durability == "batched"
         """In `strict` each call waits for the disk; what it costs beside that hardly matters."""
 
@@ -96,32 +100,38 @@ class FastPath:
             return False
         if flow.accepts is not None and not flow.accepts(asked.arguments):
             return False
-        if not self._stages.shed.open or flow.breaker.state != "closed":
+        if self._shed.in_flight >= self._shed.room or flow.breaker.state != "closed":
             return False
-        if not self._stages.limit.within(flow.account, flow.upstream):
+        if not self._within_limits(flow.account, flow.upstream):
             return False
-        call_id = self._ids.new()
+        call_id = self._new_id()
         try:
-            self._ledger.append_line(flow.intent.line(self._clock.wall_ns(), "call.intent", call_id, "", 0))
+            self._record(flow.intent.line(self._wall_ns(), "call.intent", call_id, "", 0))
         except GarrisonError:
             flow.account.in_flight -= 1
             flow.upstream.left()
             return False
-        self._stages.shed.count()
+        self._shed.count()
+        self.taken += 1
         FastCall(self, flow, call_id, request, sink, encode(message.id), now_ns).send(asked.arguments)
         return True
 
     def _holds(self, flow: Flow) -> bool:
         """Whether what was decided still holds."""
         upstream, connection, stages = flow.upstream, flow.connection, self._stages
-        if upstream.lists is not flow.lists or connection.closed is not None or self._editions() != flow.editions:
+        keys, roles, servers, secrets = flow.editions
+        if stages.keys.edition is not keys or stages.authoriser.edition is not roles:
+            return False
+        if stages.directory.edition is not servers or redactor.version != secrets:
+            return False
+        if upstream.lists is not flow.lists or connection.closed is not None:
             return False
         if flow.session is not None and stages.sessions.has_ended(flow.session):
             return False
         serving = upstream.connection if flow.owner is None else stages.own.find(flow.owner)
         return serving is connection
 
-    def _editions(self) -> tuple[object, ...]:
+    def _editions(self) -> tuple[object, object, object, int]:
         stages = self._stages
         return stages.keys.edition, stages.authoriser.edition, stages.directory.edition, redactor.version
 
@@ -190,15 +200,14 @@ class FastPath:
         now_ns = time.monotonic_ns()
         duration_us = (now_ns - call.started_ns) // 1000
         try:
-            line = flow.outcome.line(self._clock.wall_ns(), "call.outcome", call.id, "ok", duration_us)
-            self._ledger.append_line(line)
+            self._record(flow.outcome.line(self._wall_ns(), "call.outcome", call.id, "ok", duration_us))
         except GarrisonError:
             return False
         stages.in_flight.remove(call)
         flow.breaker.tell(call.permit, "good", now_ns / 1e9)
         flow.account.in_flight -= 1
         flow.upstream.left()
-        stages.shed.in_flight -= 1
+        self._shed.in_flight -= 1
         flow.forwarded.observe((now_ns - call.sent_ns) / 1e9)
         flow.called.observe((now_ns - call.started_ns) / 1e9)
         call.sink.respond(200, result_frame(call.rpc_id, result), JSON)

@@ -69,7 +69,7 @@ class Flow:
     """What calls of one kind have in common."""
 
     until_ns: int
-    editions: tuple[object, ...]
+    editions: tuple[object, object, object, int]
     """Of keys, roles, servers and secrets, when the decisions were made."""
     meta: Raw | UnsetType
     lists: Mapping[str, Mapping[str, Definition]]

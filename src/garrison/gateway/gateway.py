@@ -127,7 +127,7 @@ class Gateway:
 
     def drain(self) -> None:
         """Take no new calls; those in flight may finish, and streams end in order."""
-        self.shed.draining = True
+        self.shed.drain()
         self.streams.close_all()
 
     def _answer(self, call: Call, outcome: Outcome) -> None:

@@ -45,6 +45,8 @@ class KeyStore:
         self._ids = ids or RandomIds()
         self._lock = threading.Lock()
         self._live: dict[str, _Live] = {}
+        self.edition = object()
+        """Another one whenever the keys were read anew: what was decided before may not hold any more."""
         self._used: dict[str, int] = {}
         self._version = -1
         self._opened: tuple[int, int] | None = None
@@ -73,11 +75,6 @@ class KeyStore:
             return None
         self._used[prefix] = now_ns
         return principal
-
-    @property
-    def edition(self) -> object:
-        """Another one whenever the keys were read anew: what was decided before may not hold any more."""
-        return self._live
 
     def create(self, name: str, roles: Sequence[str], expires_at_ns: int | None = None) -> tuple[KeyRecord, str]:
         """A new key: its record, and the secret, which is shown this once. Conflict if a live key has that name."""
@@ -197,6 +194,7 @@ class KeyStore:
             for record, digest in records
             if record.revoked_ns is None
         }
+        self.edition = object()
 
     @contextmanager
     def _changing(self) -> Iterator[_Records]:

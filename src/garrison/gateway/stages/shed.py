@@ -6,6 +6,7 @@ Outside `audit`: such a refusal is counted, not recorded. A record of each would
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -39,7 +40,9 @@ class Shed(Stage):
         self._policy = policy
         self._now = monotonic_s
         self.in_flight = 0
-        self.draining = False
+        self.room: float = policy.concurrent_calls_max or math.inf
+        """So many calls may be in flight now: none when there is a reason to refuse new ones."""
+        self._draining = False
         self._late_ticks = 0
         self._due_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -51,21 +54,24 @@ class Shed(Stage):
     def enter(self, call: Call) -> Step:
         if call.rpc_id is None or call.method in _ALWAYS:
             return None
-        if self.draining:
+        if self.in_flight < self.room:
+            self.count()
+            call.counted = True
+            return None
+        if self._draining:
             raise self._busy("draining", "the gateway is shutting down", 5.0)
-        if self.in_flight >= self._policy.concurrent_calls_max > 0:
-            raise self._busy("calls", f"the gateway has {self.in_flight} calls without an answer", 1.0)
         if self._late_ticks > 1:
             raise self._busy("lag", "the gateway cannot keep up", 1.0)
-        self.count()
-        call.counted = True
-        return None
+        raise self._busy("calls", f"the gateway has {self.in_flight} calls without an answer", 1.0)
 
-    @property
-    def open(self) -> bool:
-        """Whether another call may come in."""
-        most = self._policy.concurrent_calls_max
-        return not self.draining and self._late_ticks < 2 and not self.in_flight >= most > 0
+    def drain(self) -> None:
+        """Let nothing new in any more."""
+        self._draining = True
+        self._make_room()
+
+    def _make_room(self) -> None:
+        closed = self._draining or self._late_ticks > 1
+        self.room = 0 if closed else self._policy.concurrent_calls_max or math.inf
 
     def count(self) -> None:
         """One more call is in flight."""
@@ -81,11 +87,11 @@ class Shed(Stage):
     def _busy(self, reason: str, message: str, retry_after_s: float) -> Busy:
         self._refused.cell(reason).add()
         return Busy(
-            f"gateway.{'draining' if self.draining else 'overloaded'}",
+            f"gateway.{'draining' if self._draining else 'overloaded'}",
             message,
             "nothing was done; try again later",
             retry_after_s,
-            closing=self.draining,
+            closing=self._draining,
         )
 
     def _measure_again(self) -> None:
@@ -97,5 +103,6 @@ class Shed(Stage):
         late_s = self._now() - self._due_s
         self._timer = None
         self._late_ticks = self._late_ticks + 1 if late_s > self._policy.lag_s_max > 0 else 0
+        self._make_room()
         if self.in_flight or self._late_ticks:
             self._measure_again()
