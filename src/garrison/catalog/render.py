@@ -47,6 +47,8 @@ def server(spec: ServerSpec, cwd: str, remarks: Iterable[str]) -> Iterator[str]:
         yield f"    description: {quoted(spec.description)}"
     if spec.url:
         yield f"    url: {quoted(spec.url)}"
+        if spec.urls:
+            yield from _list("urls", spec.urls, 4)
         if spec.transport != "http":
             yield f"    transport: {spec.transport}"
     else:
@@ -75,6 +77,8 @@ def _behaviour(spec: ServerSpec) -> Iterator[str]:
             yield from _list("deny", spec.tools.deny, 6)
     if spec.retry_idempotent:
         yield "    retry_idempotent: true"
+    if spec.instances != _DEFAULTS.instances:
+        yield f"    instances: {spec.instances}"
 
 
 def _list(key: str, items: Iterable[str], indent: int) -> Iterator[str]:

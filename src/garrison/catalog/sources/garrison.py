@@ -62,12 +62,14 @@ def _draft(entry: Entry, server: ServerDocument, notes: Notes) -> Draft | None:
     table = entry.value if isinstance(entry.value, Table) else Table((), entry.place)
     silent = Notes()  # the types have been complained about already
     command, headers, env = table.get("command"), table.get("headers"), table.get("env")
+    urls = _urls(table, server)
     draft = Draft(
         entry.key,
         entry.place,
         command=coerce.texts("command", command, silent) if isinstance(command, Listing) else [],
-        kind=server.transport if server.url else "stdio",
-        url=_text(table, "url", server.url),
+        kind=server.transport if server.url or server.urls else "stdio",
+        url=urls[0] if urls else None,
+        urls=urls[1:],
         headers=coerce.text_map("headers", headers, silent) if isinstance(headers, Table) else {},
         env=coerce.text_map("env", env, silent) if isinstance(env, Table) else {},
         cwd=_text(table, "cwd", server.cwd),
@@ -78,6 +80,7 @@ def _draft(entry: Entry, server: ServerDocument, notes: Notes) -> Draft | None:
         allow=server.tools.allow,
         deny=server.tools.deny,
         retry_idempotent=server.retry_idempotent,
+        instances=server.instances,
         description=server.description,
     )
     if isinstance(command, Scalar) and isinstance(command.value, str):  # reported; go on with what is meant
@@ -90,6 +93,13 @@ def _text(table: Table, key: str, value: str) -> Text | None:
     return Text(value, node.place) if node is not None and value else None
 
 
+def _urls(table: Table, server: ServerDocument) -> list[Text]:
+    """Every address, whichever key it stands under."""
+    first, further = _text(table, "url", server.url), table.get("urls")
+    places = [item.place for item in further.items] if isinstance(further, Listing) else []
+    return [*([first] if first else []), *map(Text, server.urls, places)]
+
+
 def _one_way(draft: Draft, table: Table, notes: Notes) -> bool:
     if draft.command and draft.url:
         hint = "write two servers, or remove one of the two"
@@ -97,16 +107,16 @@ def _one_way(draft: Draft, table: Table, notes: Notes) -> bool:
         draft.command = []
     if not draft.command and not draft.url:
         hint = "write command: [program, argument, …] or url: https://…"
-        if not {"command", "url"} & table.keys:
+        if not {"command", "url", "urls"} & table.keys:
             notes.error("config.nothing_to_run", "neither command nor url is given", hint, draft.place)
         return False
-    idle = ("env", "cwd") if draft.url else ("headers", "transport")
+    idle = ("env", "cwd", "instances") if draft.url else ("headers", "transport")
     for key in idle:
         if (node := table.get(key)) is not None:
             only = "a command" if draft.url else "a url"
             notes.warn("config.idle_key", f"{brief(key)} only means something for {only}", "remove it", node.place)
     if draft.url:
-        draft.env = {}
+        draft.env, draft.instances = {}, 1
     else:
         draft.headers = {}
     return True
