@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from garrison.catalog.notes import WHOLE_FILE, Place
-from garrison.catalog.spec import Filter, Offer, Start, Transport
+from garrison.catalog.spec import Filter, Offer, SessionMode, Start, Transport
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,10 @@ class Draft:
     prefix: str | None = None
     retry_idempotent: bool = False
     instances: int = 1
+    session: SessionMode = "isolated"
+    sessions_max: int = 32
+    session_idle_s: float = 600.0
+    warm: int = 0
     description: str = ""
     declared_name: str = ""
     """The name as the file has it, when it had to be changed."""

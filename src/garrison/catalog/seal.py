@@ -80,6 +80,10 @@ def _spec(draft: Draft, replaced: dict[int, Text]) -> ServerSpec:
         prefix=draft.prefix,
         retry_idempotent=draft.retry_idempotent,
         instances=draft.instances,
+        session=draft.session,
+        sessions_max=draft.sessions_max,
+        session_idle_s=draft.session_idle_s,
+        warm=draft.warm,
         description=draft.description,
     )
 

@@ -9,23 +9,32 @@ from msgspec import inspect
 
 from garrison.catalog import coerce
 from garrison.catalog.decode import WRONG, decode
-from garrison.catalog.documents import GarrisonDocument, RoleDocument, ServerDocument
+from garrison.catalog.documents import (
+    FilterDocument,
+    GarrisonDocument,
+    OfferDocument,
+    ProfileDocument,
+    RoleDocument,
+    ServerDocument,
+)
 from garrison.catalog.draft import Draft, Text
 from garrison.catalog.family import Family, Origin, Reading
 from garrison.catalog.notes import Notes, Place, brief, did_you_mean
 from garrison.catalog.parse.tree import Entry, Listing, Node, Scalar, Table, plain
-from garrison.catalog.spec import GrantSpec, RoleSpec
+from garrison.catalog.shown_checks import check_profiles, check_shown
+from garrison.catalog.spec import Filter, GrantSpec, Offer, ProfileSpec, RoleSpec, Selection
 
 FILE_NAMES: Final = ("garrison.yaml", "garrison.yml", "garrison.json")
 _OURS = inspect.type_info(GarrisonDocument)
 _SERVER_KEYS = frozenset(ServerDocument.__struct_fields__)
+_ONLY_FOR_COMMANDS: Final = ("env", "cwd", "instances", "session", "sessions_max", "session_idle_s", "warm")
 
 
 def _fits(root: Node, origin: Origin) -> bool:
     """By name; a file of another name must look like ours and like nobody else's."""
     if origin.path.name in FILE_NAMES:
         return True
-    if not isinstance(root, Table) or not {"servers", "roles", "settings"} >= {
+    if not isinstance(root, Table) or not {"servers", "roles", "profiles", "settings"} >= {
         key for key in root.keys if not key.startswith("x-")
     }:
         return False
@@ -49,11 +58,14 @@ def _read(root: Node, origin: Origin, notes: Notes) -> Reading:
         if (server := document.servers.get(entry.key)) is not None and (draft := _draft(entry, server, notes)):
             reading.drafts.append(draft)
     reading.roles = {name: _role(name, role) for name, role in document.roles.items()}
+    reading.profiles = {name: _profile(name, profile) for name, profile in document.profiles.items()}
     settings = root.get("settings")
     values = plain(settings) if isinstance(settings, Table) else {}
     reading.settings = values if isinstance(values, dict) else {}
     reading.setting_places = dict(_setting_places(settings))
     _check_grants(root.get("roles"), frozenset(document.servers), notes)
+    check_shown(reading.drafts, root.get("servers"), notes)
+    check_profiles(root.get("profiles"), frozenset(document.servers), notes)
     return reading
 
 
@@ -79,8 +91,16 @@ def _draft(entry: Entry, server: ServerDocument, notes: Notes) -> Draft | None:
         startup_timeout_s=server.startup_timeout_s,
         allow=server.tools.allow,
         deny=server.tools.deny,
+        shown_tools=_offer(server.tools),
+        prompts=_offer(server.prompts),
+        resources=_filter(server.resources),
+        prefix=server.prefix,
         retry_idempotent=server.retry_idempotent,
         instances=server.instances,
+        session=server.session,
+        sessions_max=server.sessions_max,
+        session_idle_s=server.session_idle_s,
+        warm=server.warm,
         description=server.description,
     )
     if isinstance(command, Scalar) and isinstance(command.value, str):  # reported; go on with what is meant
@@ -110,7 +130,7 @@ def _one_way(draft: Draft, table: Table, notes: Notes) -> bool:
         if not {"command", "url", "urls"} & table.keys:
             notes.error("config.nothing_to_run", "neither command nor url is given", hint, draft.place)
         return False
-    idle = ("env", "cwd", "instances") if draft.url else ("headers", "transport")
+    idle = _ONLY_FOR_COMMANDS if draft.url else ("headers", "transport")
     for key in idle:
         if (node := table.get(key)) is not None:
             only = "a command" if draft.url else "a url"
@@ -128,6 +148,23 @@ def _role(name: str, role: RoleDocument) -> RoleSpec:
         for grant in role.grants
     )
     return RoleSpec(name=name, grants=grants, description=role.description)
+
+
+def _profile(name: str, profile: ProfileDocument) -> ProfileSpec:
+    servers = {
+        server: Selection(tools=_filter(one.tools), prompts=_filter(one.prompts), resources=_filter(one.resources))
+        for server, one in profile.servers.items()
+    }
+    return ProfileSpec(name=name, servers=servers, description=profile.description)
+
+
+def _filter(document: FilterDocument) -> Filter:
+    return Filter(allow=document.allow, deny=document.deny)
+
+
+def _offer(document: OfferDocument) -> Offer:
+    given = document
+    return Offer(allow=given.allow, deny=given.deny, rename=given.rename, describe=given.describe)
 
 
 def _setting_places(settings: Node | None) -> Iterator[tuple[str, Place]]:
