@@ -176,7 +176,7 @@ async def _hears_on_its_subscription(cell: Cell) -> None:
 
 
 async def fails(cell: Cell) -> None:
-    """A tool's failure, an error of the server's own, an unknown name, an unknown method: as the client's era has it."""
+    """A tool's failure, a server's own error, an unknown name, an unknown method: as the client's era has it."""
     failed = await cell.client.call("fail", cell.server, message="no luck")
     assert failed.result["isError"] is True
     _in_the_clients_era(cell, failed)
