@@ -73,7 +73,7 @@ class ServerSpec(msgspec.Struct, frozen=True, kw_only=True):
         return 1 + len(self.urls) if self.url else self.instances
 
 
-RUNTIME_FIELDS = ("transport", "command", "url", "headers", "env", "cwd")
+RUNTIME_FIELDS = ("transport", "command", "url", "urls", "headers", "env", "cwd")
 """What an instance is made of. The other fields are read anew with every call."""
 
 
