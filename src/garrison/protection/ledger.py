@@ -19,7 +19,6 @@ import sqlite3
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Literal
 
 from garrison.kernel.clock import Clock, SystemClock
@@ -27,10 +26,11 @@ from garrison.kernel.errors import TimedOut, Unavailable
 from garrison.protection import reader
 from garrison.protection.chain import Verdict
 from garrison.protection.entries import Entry, Recorded, encode
+from garrison.protection.inbox import Batch, Waiter
 from garrison.protection.reader import Filter
 from garrison.protection.spool import Spool, take_spools
 from garrison.protection.store import Store
-from garrison.protection.writer import Item, Waiter, Writer, unwritable
+from garrison.protection.writer import Writer, unwritable
 from garrison.telemetry.redaction import redactor
 
 _log = logging.getLogger(__name__)
@@ -58,14 +58,14 @@ class Ledger:
         self.settings = settings or LedgerSettings()
         self._path = path
         self._clock = clock or SystemClock()
-        self._queue: SimpleQueue[Item | None] = SimpleQueue()
+        self._inbox = Batch()
         self._lock = threading.Lock()
         try:
             store, self._spool = self._open()
         except (sqlite3.Error, OSError) as error:
             raise unwritable(f"{path}: {error}") from error
         window_s = self.settings.window_s if self.settings.durability == "batched" else 0.0
-        self._writer = Writer(store, self._reopen, self._queue, self._spool, window_s)
+        self._writer = Writer(store, self._reopen, self._take, self._spool, window_s)
         self._writer.start()
 
     def append(self, entry: Entry) -> None:
@@ -75,12 +75,17 @@ class Ledger:
     def append_line(self, body: bytes) -> None:
         """The same for an entry that is encoded already (`entries.Lines`)."""
         with self._lock:
-            if not self._writer.accepting or self._queue.qsize() >= self.settings.queue_max:
+            inbox = self._inbox
+            if not self._writer.accepting or len(inbox.bodies) >= self.settings.queue_max:
                 raise self._refusal()
-            end = 0
-            if self._spool is not None and not (end := self._spool.put(body)):
-                raise self._refusal()
-            self._queue.put(Item(body, None, end))
+            if self._spool is not None:
+                end = self._spool.put(body)
+                if not end:
+                    raise self._refusal()
+                inbox.spool_end = end
+            if not inbox.bodies:
+                self._writer.work.set()
+            inbox.bodies.append(body)
 
     def append_durable(self, entry: Entry) -> asyncio.Future[int]:
         """A future of the entry's number, done when the entry is on disk. Unavailable at once, or from the future."""
@@ -112,7 +117,7 @@ class Ledger:
     @property
     def waiting(self) -> int:
         """Entries accepted and not yet taken by the writer."""
-        return self._queue.qsize()
+        return len(self._inbox.bodies)
 
     @property
     def committed(self) -> int:
@@ -142,10 +147,16 @@ class Ledger:
 
     def _await(self, body: bytes, waiter: Waiter) -> None:
         with self._lock:
-            if not self._writer.accepting or self._queue.qsize() >= self.settings.queue_max:
+            if not self._writer.accepting or len(self._inbox.bodies) >= self.settings.queue_max:
                 raise self._refusal()
-            self._queue.put(Item(body, waiter, 0))
+            self._inbox.wait(body, waiter)
         self._writer.hurry()
+
+    def _take(self) -> Batch:
+        """For the writer: everything accepted so far."""
+        with self._lock:
+            taken, self._inbox = self._inbox, Batch()
+        return taken
 
     def _refusal(self) -> Unavailable:
         if self._writer.problem:

@@ -63,17 +63,18 @@ class Spool:
 
     def put(self, body: bytes) -> int:
         """Keep a body; returns the position behind it, or 0 when there is no room. On the hot path: one memory copy."""
-        length = len(body)
+        length, end = len(body), self._end
         size = (length + 23) & ~7
-        at = self._end % self._capacity
-        if at + size > self._capacity or self._end + size - self._done > self._capacity:
+        at = end % self._capacity
+        if at + size > self._capacity or end + size - self._done > self._capacity:
             if not self._make_room(at, size):
                 return 0
-            at = self._end % self._capacity
+            end = self._end
+            at = end % self._capacity
         start = _HEADER_BYTES + at
-        self._map[start : start + 16 + length] = _pack(length, crc32(body), self._end) + body
-        self._end += size
-        return self._end
+        self._map[start : start + 16 + length] = _pack(length, crc32(body), end) + body
+        self._end = end = end + size
+        return end
 
     def release(self, position: int) -> None:
         """Everything before `position` is in the database: its room may be used again."""

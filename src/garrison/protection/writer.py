@@ -11,50 +11,39 @@ import concurrent.futures
 import logging
 import threading
 from collections.abc import Callable, Iterable
-from queue import SimpleQueue
-
-import msgspec
 
 from garrison.kernel.errors import Unavailable
 from garrison.protection.chain import Head
+from garrison.protection.inbox import Batch, Waiter
 from garrison.protection.spool import Spool
 from garrison.protection.store import Store
 
-BATCH_MAX = 4096
 RETRY_S = 0.25
 
-Waiter = asyncio.Future[int] | concurrent.futures.Future[int]
 _log = logging.getLogger(__name__)
 
 
-class Item(msgspec.Struct, frozen=True, gc=False):
-    """A body to append (empty: only wait for what came before), who waits for it, and its end in the spool."""
-
-    body: bytes
-    waiter: Waiter | None
-    spool_end: int
-
-
 class Writer(threading.Thread):
-    """Takes items from `queue` until it finds None there."""
+    """Commits what `take` gives, which empties the inbox; `work` is set when something came into an empty one."""
 
     def __init__(
         self,
         store: Store,
         reopen: Callable[[], Store],
-        queue: SimpleQueue[Item | None],
+        take: Callable[[], Batch],
         spool: Spool | None,
         window_s: float,
     ) -> None:
         super().__init__(name="garrison-ledger", daemon=True)
         self._store: Store | None = store
         self._reopen = reopen
-        self._queue = queue
+        self._take_all = take
         self._spool = spool
         self._window_s = window_s
-        self._pending: list[Item] = []
+        self._pending = Batch()
         self._hurry = threading.Event()
         self._closing = False
+        self.work = threading.Event()
         self.accepting = True
         """False while entries must be refused; read on the hot path."""
         self.problem = ""
@@ -65,22 +54,26 @@ class Writer(threading.Thread):
     def hurry(self) -> None:
         """Somebody waits: do not sit out the window."""
         self._hurry.set()
+        self.work.set()
 
     def stop(self) -> None:
         """Accept nothing more, write what is there, end."""
         self.accepting = False
-        self._queue.put(None)
-        self._hurry.set()
+        self._closing = True
+        self.hurry()
 
     @property
     def left(self) -> int:
         """Entries that were accepted and are not in the database."""
-        return sum(1 for item in self._pending if item.body)
+        return len(self._pending.bodies)
 
     def run(self) -> None:
-        while not self._closing or (not self.problem and not self._queue.empty()):
+        while True:
+            closing = self._closing
             self._take()
             self._write()
+            if closing:  # what came before the end was asked for has been taken
+                break
         if self._store is not None:
             self._store.close()
 
@@ -89,18 +82,12 @@ class Writer(threading.Thread):
         if self.problem:
             self._hurry.wait(RETRY_S)
         else:
-            self._accept(self._queue.get())
+            self.work.wait()
             if self._window_s and not self._closing:
                 self._hurry.wait(self._window_s)
         self._hurry.clear()
-        for _ in range(min(self._queue.qsize(), BATCH_MAX - len(self._pending))):
-            self._accept(self._queue.get_nowait())
-
-    def _accept(self, item: Item | None) -> None:
-        if item is None:
-            self._closing = True
-        else:
-            self._pending.append(item)
+        self.work.clear()
+        self._pending.add(self._take_all())
 
     def _write(self) -> None:
         try:
@@ -114,23 +101,23 @@ class Writer(threading.Thread):
         """Everything pending in one transaction. None when there was nothing to write."""
         if self._store is None:
             self._store = self._reopen()
-        bodies = [item.body for item in self._pending if item.body]
-        if bodies:
-            return self._store.append(bodies, self._marks())
+        if self._pending.bodies:
+            return self._store.append(self._pending.bodies, self._marks())
         if self.problem:
             self._store.probe()
         return None
 
     def _marks(self) -> list[tuple[str, int]]:
-        end = max((item.spool_end for item in self._pending), default=0)
+        end = self._pending.spool_end
         return [(self._spool.name, end)] if self._spool is not None and end else []
 
     def _succeed(self, head: Head | None) -> None:
-        done, self._pending = self._pending, []
-        count = sum(1 for item in done if item.body)
+        done, self._pending = self._pending, Batch()
+        count = len(done.bodies)
         if self._spool is not None:
-            self._spool.release(max((item.spool_end for item in done), default=0))
-        _settle_all(_with_numbers(done, head.seq - count if head else 0))
+            self._spool.release(done.spool_end)
+        first = head.seq - count if head else 0
+        _settle_all((waiter, first + position) for position, _, waiter in done.waiters)
         self.committed += count
         if self.problem:
             _log.warning("the ledger can be written again", extra={"entries": count})
@@ -153,9 +140,8 @@ class Writer(threading.Thread):
         self.accepting = False
         self.problem = f"{type(error).__name__}: {error}"
         self.failures += 1
-        waiting = [(item.waiter, unwritable(self.problem)) for item in self._pending if item.waiter is not None]
-        self._pending = [item for item in self._pending if item.waiter is None]
-        _settle_all(waiting)
+        failed, self._pending = self._pending, self._pending.without_waiters()
+        _settle_all((waiter, unwritable(self.problem)) for _, _, waiter in failed.waiters)
         if self._store is not None:
             self._store.close()
             self._store = None
@@ -164,16 +150,6 @@ class Writer(threading.Thread):
 def unwritable(reason: str) -> Unavailable:
     hint = "Free disk space or repair the ledger's folder; calls are accepted again as soon as it can be written."
     return Unavailable("ledger.unwritable", f"The ledger cannot be written ({reason}).", hint)
-
-
-def _with_numbers(items: list[Item], seq: int) -> list[tuple[Waiter, int | Unavailable]]:
-    """Who waits, each with the number of its entry; `seq` is the number before the first one."""
-    found: list[tuple[Waiter, int | Unavailable]] = []
-    for item in items:
-        seq += 1 if item.body else 0
-        if item.waiter is not None:
-            found.append((item.waiter, seq))
-    return found
 
 
 def _settle_all(results: Iterable[tuple[Waiter, int | Unavailable]]) -> None:
