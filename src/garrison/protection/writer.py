@@ -81,7 +81,7 @@ class Writer(threading.Thread):
         """Wait for something to do, and a little longer for company."""
         if self.problem:
             self._hurry.wait(RETRY_S)
-        else:
+        elif not self._closing:
             self.work.wait()
             if self._window_s and not self._closing:
                 self._hurry.wait(self._window_s)
