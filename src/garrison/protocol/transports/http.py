@@ -15,9 +15,10 @@ import msgspec
 from garrison.kernel.errors import GarrisonError, Invalid, TimedOut, Unavailable
 from garrison.protocol.events import EventReader
 from garrison.protocol.messages import is_error_response
-from garrison.protocol.transports.heads import fixed_headers, is_event_stream, status_error
+from garrison.protocol.transports.heads import fixed_headers, is_event_stream, no_answer, status_error
 from garrison.protocol.transports.links import Exchange, LinkPool
 from garrison.protocol.transports.origin import parse_url
+from garrison.protocol.transports.renewal import Renewals, body_of, says_session_lost, session_of
 
 if TYPE_CHECKING:
     from garrison.protocol.connection import Connection
@@ -31,6 +32,7 @@ STREAM_RETRY_S = (1.0, 2.0, 5.0, 15.0, 30.0)
 NOTICE_TIMEOUT_S = 10.0
 """How long the acknowledgement of a notification may take before its link is given up."""
 DELIVERY_S = 2.0
+RENEWAL_S = 20.0
 RESUME_S = (0.1, 1.0, 30.0)
 """Least, usual and longest wait before a stream is taken up again; the server's `retry` decides between the ends."""
 _EVENT_ID = re.compile(r"[\x20-\x7e]{1,1024}")
@@ -59,6 +61,7 @@ class HttpTransport:
         """Heads of requests by what makes them differ: the same few are sent again and again."""
         self._notices: set[asyncio.Future[None]] = set()
         self._stream: asyncio.Task[None] | None = None
+        self._renewals = Renewals(self._renew, self._send_again)
 
     @property
     def connection(self) -> Connection:
@@ -69,6 +72,9 @@ class HttpTransport:
         self._connection = connection
 
     def send(self, frame: bytes, request_id: int | None, headers: Mapping[str, str]) -> None:
+        if self._renewals.waiting is not None and request_id is not None and headers:  # a handshake has none
+            self._renewals.waiting[request_id] = frame
+            return
         answer = _Answer(self, request_id, self._head("POST", headers, len(frame)) + frame)
         self._pool.begin(answer)
         if request_id is not None:
@@ -94,9 +100,8 @@ class HttpTransport:
             await asyncio.wait(self._notices, timeout=DELIVERY_S)
 
     async def close(self) -> None:
-        if self._stream is not None:
-            self._stream.cancel()
-            await asyncio.wait({self._stream})
+        await self._renewals.close()
+        await self._hang_up()
         if self._session and self._version:
             await self._end_session()
         await self._pool.close()
@@ -130,24 +135,21 @@ class HttpTransport:
         if not self._version and _SESSION_ID.fullmatch(session):
             self._session = session
 
-    def refused(self, request_id: int | None, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        """An HTTP error: a lost session, else a JSON-RPC error in the body, else the status."""
-        if status == 404 and self._session and self._version:
-            self.session_lost(request_id)
-        elif request_id is None:
-            return
-        elif status not in _STATUS_COUNTS and is_error_response(body):
+    def refused(
+        self, request_id: int | None, status: int, headers: Mapping[str, str], body: bytes, request: bytes
+    ) -> bool:
+        """An HTTP error: a lost session (then the request is sent again in another: False), its body, or its status."""
+        session = session_of(request)
+        if session and says_session_lost(status, body, request_id):
+            self._renewals.lost(self.connection, request_id, body_of(request), present=session == self._session)
+            return False
+        if request_id is None:
+            return True
+        if status not in _STATUS_COUNTS and is_error_response(body):
             self.connection.received(body, request_id)
         else:
             self.connection.failed(request_id, status_error(self._label, status, headers))
-
-    def session_lost(self, request_id: int | None) -> None:
-        """The server no longer knows us; it did nothing with the request that it refused so."""
-        if request_id is not None:
-            message = f"server {self._label} has ended its session"
-            self.connection.failed(request_id, Unavailable("server.session_lost", message, "try again in a moment"))
-        self._session = ""
-        self.connection.lost("its session has ended")
+        return True
 
     def broken(self, request_id: int | None, reason: str, *, sent: bool) -> None:
         if sent and request_id is not None:
@@ -162,6 +164,21 @@ class HttpTransport:
                 self.connection.lost(f"cannot be reached: {reason}")
 
     # ── inside ──
+
+    async def _renew(self) -> None:
+        """Another session; of the former one nothing counts."""
+        await self._hang_up()
+        self._session = self._version = ""
+        await self.connection.renew(RENEWAL_S)
+
+    def _send_again(self, request_id: int, frame: bytes) -> None:
+        self.send(frame, request_id, {"mcp-protocol-version": self._version})
+
+    async def _hang_up(self) -> None:
+        if self._stream is not None:
+            self._stream.cancel()
+            await asyncio.wait({self._stream})
+            self._stream = None
 
     def _head(self, verb: str, headers: Mapping[str, str], length: int) -> bytes:
         session = self._session if self._version else ""
@@ -193,27 +210,28 @@ class HttpTransport:
             status = await self._listen_once()
             had_one = had_one or status == 200
             if status == 404 and had_one:
-                self.session_lost(None)
+                self._renewals.lost(self.connection, None, b"", present=True)
             if status and status != 200 and status < 500:
                 return  # it offers no such stream
             attempt = 0 if status == 200 else attempt + 1
             await asyncio.sleep(STREAM_RETRY_S[min(attempt, len(STREAM_RETRY_S) - 1)])
 
     async def _listen_once(self) -> int:
-        ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        headers = {"mcp-protocol-version": self._version}
-        exchange = self._pool.send(self._head("GET", headers, 0), _ServerStream(self.connection, ended))
+        exchange, ended = self._bodiless("GET")
         try:
             return await ended
         finally:
             exchange.abort()
 
     async def _end_session(self) -> None:
-        ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        headers = {"mcp-protocol-version": self._version}
-        exchange = self._pool.send(self._head("DELETE", headers, 0), _ServerStream(self.connection, ended))
+        exchange, ended = self._bodiless("DELETE")
         await asyncio.wait({ended}, timeout=1.0)
         exchange.abort()
+
+    def _bodiless(self, verb: str) -> tuple[Exchange, asyncio.Future[int]]:
+        ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        head = self._head(verb, {"mcp-protocol-version": self._version}, 0)
+        return self._pool.send(head, _ServerStream(self.connection, ended)), ended
 
 
 class _Answer(Exchange):
@@ -251,7 +269,7 @@ class _Answer(Exchange):
         if body:
             self._receive(body)
         if connection.owes(self._request_id):
-            self._fail(_no_answer())
+            self._fail(no_answer())
 
     def head(self, status: int, headers: dict[str, str]) -> None:
         self._status, self._headers = status, headers
@@ -273,7 +291,7 @@ class _Answer(Exchange):
         elif self._status >= 300:
             self._body.clear()
             self._give_up()
-            self._transport.refused(self._request_id, self._status, self._headers, b"")
+            self._transport.refused(self._request_id, self._status, self._headers, b"", self.request)
         else:
             self._give_up()
             self._fail(Invalid("server.body_too_large", f"the server's answer is larger than {BODY_BYTES_MAX} bytes"))
@@ -281,12 +299,14 @@ class _Answer(Exchange):
     def end(self) -> None:
         self._over()
         if self._status >= 300:
-            self._transport.refused(self._request_id, self._status, self._headers, b"".join(self._body))
+            body = b"".join(self._body)
+            if not self._transport.refused(self._request_id, self._status, self._headers, body, self.request):
+                return
         elif self._events is None and self._body:
             self._receive(b"".join(self._body))
         elif self._events is not None and self._transport.resume(self._request_id, self._events):
             return
-        self._fail(_no_answer())  # no effect where the answer has come
+        self._fail(no_answer())  # no effect where the answer has come
 
     def broken(self, reason: str, *, sent: bool) -> None:
         self._over()
@@ -338,14 +358,10 @@ class _Resumed(_Answer):
             super().end()
         else:
             self._over()
-            self._fail(_no_answer())
+            self._fail(no_answer())
 
     def broken(self, reason: str, *, sent: bool) -> None:
         super().broken(reason, sent=True)
-
-
-def _no_answer() -> TimedOut:
-    return TimedOut("server.no_answer", "the server ended its response without an answer")
 
 
 class _ServerStream:
