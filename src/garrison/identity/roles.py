@@ -60,11 +60,13 @@ class Authoriser:
             )
         self._roles = {name: tuple(_compiled(grant) for grant in role.grants) for name, role in roles.items()}
         self._cache: dict[_CacheKey, Decision] = {}
+        self.edition = object()
+        """Another one whenever the roles were replaced: what was decided before may not hold any more."""
 
     def replace(self, roles: Mapping[str, RoleSpec]) -> None:
         """Take over another snapshot's roles. Invalid as for the first ones, and then nothing changes."""
         other = Authoriser(roles)
-        self._roles, self._cache = other._roles, other._cache
+        self._roles, self._cache, self.edition = other._roles, other._cache, other.edition
 
     def decide(self, principal: Principal, kind: TargetKind, server: str, name: str = "") -> Decision:
         """May this principal use this tool, prompt or resource of this server, or see the server at all?"""
