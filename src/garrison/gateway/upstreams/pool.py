@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from garrison.gateway.breakers import Breaker, BreakerPolicy, Permit, State, Verdict, Wait, verdict_of
 from garrison.gateway.refusals import Busy
@@ -18,9 +18,6 @@ from garrison.kernel.clock import SystemClock
 from garrison.kernel.errors import GarrisonError, Limited
 from garrison.protocol import methods
 from garrison.protocol.connection import Connection
-
-if TYPE_CHECKING:
-    from garrison.gateway.call import Call
 
 PROBES = 3
 """So many good calls, one after the other, and an instance's breaker is closed."""
@@ -37,6 +34,14 @@ class Spread:
     calls_max: int = 0
     """Calls at one instance without an answer yet; 0: no bound."""
     monotonic_s: Callable[[], float] = field(default_factory=lambda: SystemClock().monotonic_s)
+
+
+class Caller(Protocol):
+    """What a pool needs to know of a call, and fills in."""
+
+    method: str
+    connection: Connection | None
+    permit: Permit | None
 
 
 class Member:
@@ -81,7 +86,7 @@ class Seat(Permit):
     """Only this instance will do: the client's state is there."""
 
 
-def is_spread(call: Call) -> bool:
+def is_spread(call: Caller) -> bool:
     """Whether the pool chose an instance for the call, and may choose another."""
     return isinstance(call.permit, Seat) and not call.permit.is_fixed
 
@@ -164,7 +169,7 @@ class Pool:
 
     # ── calls ──
 
-    def take(self, call: Call, avoid: Member | None = None) -> bool:
+    def take(self, call: Caller, avoid: Member | None = None) -> bool:
         """Give the call a place; False when no instance is concerned. Raises `Busy` or `Limited`.
 
         A connection that the call has already is that of a client's own: it stays where that leads to.
@@ -185,7 +190,7 @@ class Pool:
         self._sit(call, member, now_s, is_probe=is_probe, is_fixed=False)
         return True
 
-    def move(self, call: Call, failure: GarrisonError) -> bool:
+    def move(self, call: Caller, failure: GarrisonError) -> bool:
         """The call failed where it was and may be made again: elsewhere, if there is somebody else.
 
         False when nobody takes it.
@@ -283,7 +288,7 @@ class Pool:
             message = f"each instance of server {self._server} has {self._spread.calls_max} calls without an answer"
             raise Limited("limit.instances_busy", message, "give it more instances", FULL_AGAIN_S)
 
-    def _sit(self, call: Call, member: Member, now_s: float, *, is_probe: bool, is_fixed: bool) -> None:
+    def _sit(self, call: Caller, member: Member, now_s: float, *, is_probe: bool, is_fixed: bool) -> None:
         permit = member.breaker.ask(now_s)
         assert not isinstance(permit, Wait), "who must wait was left out before"
         member.entered()
