@@ -78,7 +78,8 @@ class Supervisor(Generic[L]):
         self._hooks = hooks or Hooks()
         self._policies = policies or Policies()
         self._world = world or World()
-        self._slots = StartSlots(self._policies.starts_at_once)
+        self.slots = StartSlots(self._policies.starts_at_once)
+        """Whoever else starts processes takes them from here too."""
         self._crews: dict[str, Crew[L]] = {}
         self._subscribers: list[Subscriber[L]] = []
         self._applying = asyncio.Lock()
@@ -201,7 +202,7 @@ class Supervisor(Generic[L]):
             busy=self._hooks.busy,
             drained_at=self._hooks.drained_at,
             busy_at=self._hooks.busy_at,
-            slots=self._slots,
+            slots=self.slots,
             policies=self._policies,
             ids=self._world.ids,
             clock=self._world.clock,
