@@ -166,7 +166,7 @@ class Crew(Generic[L]):
 
 def spec_of(spec: ServerSpec, number: int) -> ServerSpec:
     """The spec of one instance: its own address where there are several."""
-    if number == 1 or not spec.urls:
+    if number <= 1 or not spec.urls:
         return spec
     further = spec.urls[: number - 1]
     return msgspec.structs.replace(spec, url=further[-1])

@@ -51,10 +51,11 @@ async def lists_of(
 ) -> dict[int, Items]:
     """Each instance's list, without those that fail to list. Raises what the first failed of when all do."""
     tasks = {number: asyncio.ensure_future(read(connection)) for number, connection in connections.items()}
-    await asyncio.wait(tasks.values(), return_when=asyncio.FIRST_COMPLETED)
-    _, late = await asyncio.wait(tasks.values(), timeout=TOGETHER_S)
-    if len(late) < len(tasks):
-        for task in late:
+    try:
+        await asyncio.wait(tasks.values(), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(tasks.values(), timeout=TOGETHER_S)
+    finally:
+        for task in tasks.values():
             task.cancel()
     await asyncio.gather(*tasks.values(), return_exceptions=True)
     return _successes(server, tasks)

@@ -167,6 +167,11 @@ class Pool:
         shut = {number for number, member in self._members.items() if member.breaker.state != "closed"}
         return shut | set(self._outliers.out())
 
+    def places(self) -> list[int]:
+        """Where a connection of a client's own can be opened: in turn, and last where calls are not sent now."""
+        left_alone = self.left_alone()
+        return sorted((member.number for member in self._in_turn()), key=lambda number: number in left_alone)
+
     # ── calls ──
 
     def take(self, call: Caller, avoid: Member | None = None) -> bool:
