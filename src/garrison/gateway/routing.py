@@ -50,6 +50,12 @@ _LISTS: Final[dict[str, Own]] = {
 AGGREGATE_FORWARDED = frozenset({methods.TOOLS_CALL, methods.PROMPTS_GET, methods.RESOURCES_READ, methods.COMPLETE})
 """What the aggregate passes on, to the server that the name or the URI leads to."""
 
+METHOD_CHARS_MAX = 200
+"""Longer ones are nobody's; servers repeat them in their errors."""
+
+_BY_VERB = frozenset({"open_legacy", "end_session"})
+"""Answers to a GET or DELETE; no message can ask for them by what they are called in records."""
+
 NEEDS_SERVER = frozenset({"initialize", "discover"})
 """Own answers that, on a transparent endpoint, repeat what the server said of itself."""
 
@@ -64,6 +70,8 @@ def own_answer(method: str, era: Era, *, is_request: bool, is_aggregate: bool, o
     if owned and method == methods.SET_LEVEL:
         return None
     found = (_MODERN if era == "modern" else _LEGACY).get(method)
+    if found is not None and is_request and found in _BY_VERB:
+        return None
     if found is None and is_aggregate:
         found = _LISTS.get(method)
     return found
@@ -78,7 +86,8 @@ def is_known(method: str, era: Era, *, is_aggregate: bool, owned: bool = False) 
         return owned and not is_aggregate
     if is_aggregate:
         return method in AGGREGATE_FORWARDED
-    return method not in (methods.REMOVED_IN_MODERN if era == "modern" else methods.ONLY_IN_MODERN)
+    others = methods.REMOVED_IN_MODERN if era == "modern" else methods.ONLY_IN_MODERN
+    return method not in others and len(method) <= METHOD_CHARS_MAX
 
 
 def owner_of(call: Call, upstream: Upstream) -> Owner | None:
