@@ -37,7 +37,7 @@ class Byways:
         self._tasks = tasks
 
     def route(self, call: Call, endpoint: Endpoint | None) -> None:
-        """`endpoint`: None on a server's transparent one. Raises typed errors: what leads nowhere is an unknown method."""
+        """`endpoint`: None on a server's transparent one. Raises typed errors; an unknown method leads nowhere."""
         if call.rpc_id is None:
             raise method_not_found(call.method)
         if call.method in methods.OF_TASKS:

@@ -116,7 +116,7 @@ class Sessions:
         ended[session.id] = None
         while len(ended) > ENDED_MAX:
             ended.popitem(last=False)
-        self._live.get(session.principal, {}).pop(session.id, None)
+        self._live.get(session.principal, OrderedDict()).pop(session.id, None)
         self._lived(max(0.0, SESSION_LIFE_S - (session.expires_s - self._now_s())))
         for listener in self._on_ended:
             listener(session)

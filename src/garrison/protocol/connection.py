@@ -107,6 +107,11 @@ class Connection:
         self._on_question: Callable[[Question], None] = Question.refuse
         transport.bind(self)
 
+    @property
+    def declared(self) -> Mapping[str, Any]:
+        """The client capabilities that the server was told of."""
+        return self._introduction.capabilities
+
     # ── requests ──
 
     @property

@@ -64,6 +64,9 @@ LIST_CHANGED = {
 ASKABLE = ("sampling", "elicitation", "roots")
 """Client capabilities that let a server ask in mid-call."""
 
+NEGOTIATED = (*ASKABLE, "extensions", "experimental")
+"""Client capabilities that servers are told of."""
+
 ASKED_BY = {"sampling/createMessage": "sampling", "elicitation/create": "elicitation", "roots/list": "roots"}
 """What a server can ask, and the client capability that allows it."""
 

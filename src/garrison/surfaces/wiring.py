@@ -178,8 +178,8 @@ def follow(own: OwnConnections, observed: Observed, link: Connection | None, dra
 
 
 def session_times(metrics: Metrics) -> Callable[[float], None]:
-    """Takes the seconds that a client's session lived, when it is ended: `mcp.server.session.duration`."""
-    about = "How long sessions lived that their clients ended."
+    """Takes the seconds that a client's session lived, when it ends: `mcp.server.session.duration`."""
+    about = "How long clients' sessions lived."
     return metrics.histogram(names.SERVER_SESSION_DURATION, about).cell().observe
 
 

@@ -143,6 +143,10 @@ class OwnConnections:
         found = (held.connection for key, held in self._open.items() if mark_of(key) == mark)
         return next((connection for connection in found if connection.closed is None), None)
 
+    def mark_for(self, connection: Connection) -> str:
+        """The name of an open connection of a client's own; empty for any other."""
+        return next((mark_of(key) for key, held in self._open.items() if held.connection is connection), "")
+
     # ── their end ──
 
     def kept_by(self, holds: Callable[[Key], bool]) -> None:
