@@ -8,11 +8,13 @@ from typing import Any
 
 from garrison.catalog.spec import ServerSpec, Transport
 from garrison.kernel.clock import Clock
+from garrison.kernel.errors import GarrisonError, TimedOut, Unavailable
 from garrison.kernel.ids import Ids
 from garrison.protocol.connection import Connection
 from garrison.protocol.transports.http import HttpTransport
 from garrison.protocol.transports.sse import SseTransport
 from garrison.protocol.transports.stdio import StdioTransport
+from garrison.runtimes import crew
 from garrison.runtimes.driver import Capability, Driver
 from garrison.runtimes.instance import HttpEndpoint, Instance
 from garrison.runtimes.slots import StartSlots
@@ -110,14 +112,12 @@ class Dialer:
         finally:
             release()
 
-    async def _open_somewhere(
-        self, driver: Driver, spec: ServerSpec, capabilities: Mapping[str, Any]
-    ) -> Connection:
+    async def _open_somewhere(self, driver: Driver, spec: ServerSpec, capabilities: Mapping[str, Any]) -> Connection:
         """At the first of its addresses that answers; calls on the connection then stay there."""
         failure: GarrisonError | None = None
         for number in self._places(spec.name):
             try:
-                connection = await self._open(driver, spec_of(spec, number), capabilities)
+                connection = await self._open(driver, crew.spec_of(spec, number), capabilities)
             except (Unavailable, TimedOut) as error:
                 failure = failure or error
             else:

@@ -169,8 +169,18 @@ LEAVING = frozenset({State.DRAINING, State.STOPPING, State.STOPPED})
 """What a server's state is when its end was asked for. One that ended by itself is not in them."""
 
 
+GONE = frozenset({State.EXITED, State.BACKOFF, State.FATAL})
+"""What an instance's state is when it has ended by itself."""
+
+
 def follow(own: OwnConnections, observed: Observed, link: Connection | None, drain_s: float) -> None:
-    """Clients' own processes come and go with the server that they are of; its faults are not theirs."""
+    """Clients' own processes come and go with the server that they are of; its faults are not theirs.
+
+    What they have at one address of several ends with what is there.
+    """
+    for one in observed.each if observed.spec.urls else ():
+        if one.state in GONE:
+            own.lose(observed.server, one.number)
     if observed.state in LEAVING:
         own.retire(observed.server, drain_s)
     elif link is not None:

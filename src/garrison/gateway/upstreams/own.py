@@ -165,6 +165,12 @@ class OwnConnections:
         for key in [key for key in self._open if key[1] == server]:
             self._end_soon(_leave(self._open.pop(key), drain_s))
 
+    def lose(self, server: str, instance: int) -> None:
+        """One of a server's instances is gone, and what it kept for clients with it: they begin again at another."""
+        for key, held in tuple(self._open.items()):
+            if key[1] == server and held.connection.instance == instance:
+                self._close(key)
+
     def end(self, owner_id: str) -> None:
         """Close all connections of an owner, and forget what it had asked for."""
         self._ended.update(key for key in self._opening if key[0] == owner_id)
