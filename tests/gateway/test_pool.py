@@ -15,7 +15,7 @@ from garrison.gateway.breakers import BreakerPolicy, Permit
 from garrison.gateway.refusals import Busy
 from garrison.gateway.upstreams.agreement import agreed, lists_of, sentence
 from garrison.gateway.upstreams.outliers import OutlierPolicy
-from garrison.gateway.upstreams.pool import Pool, Seat, Spread, is_spread
+from garrison.gateway.upstreams.pool import Pool, Seat, Spread
 from garrison.kernel.errors import Limited, Unavailable
 from garrison.protocol import methods
 from garrison.protocol.connection import Connection
@@ -174,7 +174,8 @@ async def test_where_a_clients_state_is_its_calls_stay() -> None:
         call = Call(connection=own)
         assert world.pool.take(call)
         assert (call.at, call.connection) == (2, own)
-        assert not is_spread(call)
+        assert isinstance(call.permit, Seat)
+        assert call.permit.is_fixed
     assert not world.pool.take(Call(connection=link())), "a process of the client's own is none of ours"
 
 

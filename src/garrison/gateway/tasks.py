@@ -18,6 +18,8 @@ from msgspec import UNSET, Raw
 
 from garrison.gateway.call import Call, Outcome, Sink, Target
 from garrison.gateway.endpoints import Endpoints
+from garrison.gateway.heads import reading_of
+from garrison.gateway.refusals import header_mismatch
 from garrison.gateway.taskids import TaskIds, TaskPlace
 from garrison.gateway.unasked import Place, Unasked
 from garrison.gateway.upstreams.directory import Directory
@@ -32,6 +34,8 @@ KNOWN_MAX = 10_000
 LISTED_MAX = 1_000
 ASK_S = 2.0
 """How long a server may take to say how a task stands before the last known state is listed."""
+_AT = "#"
+"""Before the number of an instance, where a task lives at one of several."""
 _ENDED = frozenset({"completed", "failed", "cancelled"})
 
 
@@ -74,6 +78,8 @@ class Tasks:
         token = text(call.params, "taskId")
         if not token:
             raise Invalid("message.unnamed", f"{call.method} needs params.taskId, a string")
+        if call.era == "modern" and reading_of(call.request.head).name not in ("", token):
+            raise header_mismatch("Mcp-Name")
         place = self._ids.open(call.principal.id, token)
         if place is None or not self._reaches(call.endpoint, place):
             raise _unknown(token)
@@ -84,7 +90,9 @@ class Tasks:
 
     def place_of(self, call: Call) -> TaskPlace:
         """Where the task lives that this call is about, or will live if it begins one."""
-        mark = self._own.mark_for(call.connection) if call.connection is not None else ""
+        mark = ""
+        if call.connection is not None:
+            mark = self._own.mark_for(call.connection) or _instance_mark(call.connection)
         return TaskPlace(call.target.server, mark, call.target.name if call.target.kind == "tool" else "", "")
 
     def sealing(self, call: Call, place: TaskPlace) -> Sink:
@@ -153,12 +161,20 @@ class Tasks:
             params = {key: decode_any(value) for key, value in params_of(message).items()}
         except (msgspec.MsgspecError, RecursionError):
             return None
-        known = self._known.get((server, mark, str(params.get("taskId"))))
+        known = self._find(server, mark, str(params.get("taskId")))
         if known is None:
             return None
         changed = self._sealed(known.principal, known.place, params)
         known.state = {**known.state, **{key: value for key, value in changed.items() if key != "_meta"}}
         return known, notification_frame(message.method, raw(changed))
+
+    def _find(self, server: str, mark: str, task_id: str) -> Known | None:
+        """Instances speak up without saying which one they are: what is not found is looked for at all of them."""
+        found = self._known.get((server, mark, task_id))
+        if found is None and not mark and self._directory.get(server).pool is not None:
+            keys = (key for key in self._known if key[0] == server and key[2] == task_id and key[1].startswith(_AT))
+            found = next((self._known[key] for key in keys), None)
+        return found
 
     # ── the list ──
 
@@ -188,7 +204,10 @@ class Tasks:
     def _connection(self, place: TaskPlace) -> Connection:
         if not place.mark:
             return self._directory.get(place.server).live()
-        found = self._own.marked(place.mark)
+        if place.mark.startswith(_AT):
+            found = self._directory.get(place.server).at(int(place.mark[len(_AT) :]))
+        else:
+            found = self._own.marked(place.mark)
         if found is None:
             raise _unknown(place.id)
         return found
@@ -227,6 +246,11 @@ class _SealingSink:
 
     def event(self, frame: bytes, kind: bytes = b"message") -> None:
         self._sink.event(self._sealed(frame) if b'"taskId"' in frame else frame, kind)
+
+
+def _instance_mark(connection: Connection) -> str:
+    """Which instance of several a connection leads to; empty where there is but one."""
+    return f"{_AT}{connection.instance}" if connection.instance else ""
 
 
 def _at(place: TaskPlace, task_id: str) -> TaskPlace:

@@ -86,11 +86,6 @@ class Seat(Permit):
     """Only this instance will do: the client's state is there."""
 
 
-def is_spread(call: Caller) -> bool:
-    """Whether the pool chose an instance for the call, and may choose another."""
-    return isinstance(call.permit, Seat) and not call.permit.is_fixed
-
-
 class Pool:
     """The instances of one server, by number."""
 

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-import msgspec
 from msgspec import UNSET, Raw
 
 from garrison.catalog.shown_names import Listed
@@ -15,17 +14,15 @@ from garrison.catalog.spec import ServerSpec
 from garrison.gateway.sieve import Sieve
 from garrison.gateway.upstreams.agreement import agreed, lists_of, sentence
 from garrison.gateway.upstreams.definition import KIND, Definition, definitions
+from garrison.gateway.upstreams.listing import listed
 from garrison.gateway.upstreams.pool import Pool, Spread
-from garrison.kernel.errors import GarrisonError, Invalid, Unavailable
+from garrison.kernel.errors import GarrisonError, Unavailable
 from garrison.protocol import methods
 from garrison.protocol.connection import Connection
 from garrison.protocol.handshake import ServerInfo
-from garrison.protocol.messages import Message, Params, RpcError, decode_any, members, raw
+from garrison.protocol.messages import Message, Params, RpcError, raw
 from garrison.protocol.question import Question
 
-PAGES_MAX = 100
-ITEMS_MAX = 10_000
-LIST_TIMEOUT_S = 30.0
 LISTEN_AGAIN_S = 1.0
 LIST_AGAIN_S = 30.0
 """When a list is asked for again that could not be read."""
@@ -182,6 +179,10 @@ class Upstream:
             asyncio.get_running_loop().call_later(LEGACY_AGAIN_S, ask_again)
         self.refuses_legacy = True
 
+    def at(self, number: int) -> Connection | None:
+        """The connection to one of its instances; to the only one, where there are not several."""
+        return self.pool.connections().get(number) if self.pool is not None else self.connection
+
     def refresh(self, stale: Mapping[str, object] | tuple[str, ...]) -> None:
         """Read these lists again, in the background, one reader at a time."""
         self._stale.update(stale)
@@ -242,7 +243,7 @@ class Upstream:
         if self.pool is not None and len(self.pool) > 1:
             items = await self._agree(self.pool, method)
         else:
-            items = await _listed(connection, method)
+            items = await listed(connection, method)
         if self._unread.pop(method, "") == self.problem:
             self.problem = ""
         told = method in self._told
@@ -252,7 +253,7 @@ class Upstream:
 
     async def _agree(self, pool: Pool, method: str) -> list[object]:
         """What all instances list; that they do not list the same is said."""
-        lists = await lists_of(self.name, pool.connections(), lambda connection: _listed(connection, method))
+        lists = await lists_of(self.name, pool.connections(), lambda connection: listed(connection, method))
         common, differs = agreed(method, lists)
         problem = sentence(differs)
         if problem:
@@ -330,40 +331,6 @@ class _Listening:
     def failed(self, error: GarrisonError) -> None:
         """The stream broke."""
         self._ended()
-
-
-async def _listed(connection: Connection, method: str) -> list[object]:
-    """A whole list; empty where the server has no such thing."""
-    return await fetch(connection, method) if methods.LIST_CAPABILITY[method] in connection.info.capabilities else []
-
-
-async def fetch(connection: Connection, method: str) -> list[object]:
-    """A whole list, all pages. Raises typed errors, `Invalid` when it does not end or is no list."""
-    items: list[object] = []
-    cursor: object = None
-    for _ in range(PAGES_MAX):
-        result = await connection.ask(method, {"cursor": cursor} if cursor is not None else {}, LIST_TIMEOUT_S)
-        page = _page(connection, method, result)
-        items += page[0]
-        cursor = page[1]
-        if cursor is None:
-            return items
-        if len(items) > ITEMS_MAX:
-            break
-    message = f"server {connection.label} has no end of {method} (over {PAGES_MAX} pages or {ITEMS_MAX} entries)"
-    raise Invalid("server.endless_list", message)
-
-
-def _page(connection: Connection, method: str, result: Raw) -> tuple[list[object], object]:
-    try:
-        parts = members(result)
-        items = decode_any(parts[methods.LIST_MEMBER[method]])
-        cursor = decode_any(parts["nextCursor"]) if "nextCursor" in parts else None
-    except (KeyError, msgspec.MsgspecError, RecursionError):
-        items, cursor = None, None
-    if not isinstance(items, list):
-        raise Invalid("server.bad_list", f"server {connection.label} answered {method} without a list")
-    return items, cursor
 
 
 def _sieves(spec: ServerSpec) -> dict[Listed, Sieve]:
