@@ -41,10 +41,10 @@ class Draft:
     startup_timeout_s: float | None = None
     allow: tuple[str, ...] | None = None
     deny: tuple[str, ...] = ()
-    shown_tools: Offer = Offer()
+    shown_tools: Offer = field(default_factory=Offer)
     """Names and descriptions alone; which tools there are is in `allow` and `deny`."""
-    prompts: Offer = Offer()
-    resources: Filter = Filter()
+    prompts: Offer = field(default_factory=Offer)
+    resources: Filter = field(default_factory=Filter)
     prefix: str | None = None
     retry_idempotent: bool = False
     instances: int = 1

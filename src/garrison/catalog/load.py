@@ -134,7 +134,7 @@ def _read_file(path: Path) -> _File:
     origin = Origin(absolute, project_folder(absolute), client.habits)
     for root in parsed.roots:
         _read_document(root, origin, file, notes)
-    if parsed.roots and not file.drafts and not notes.all and not file.roles and not file.profiles and not file.settings:
+    if parsed.roots and not notes.all and not any((file.drafts, file.roles, file.profiles, file.settings)):
         _say_what_it_is(parsed.roots[0], path, notes)
     file.problems = _in_file(path, text_problems + parsed.problems) + notes.all
     file.remarks = {draft.name: notes.remarks(draft.declared_name or draft.name) for draft in file.drafts}

@@ -39,7 +39,9 @@ def check_shown(drafts: Iterable[Draft], servers: Node | None, notes: Notes) -> 
             message = f"{brief(one.shown)} is also what {brief(earlier.name)} of {brief(earlier.server)} is shown as"
             notes.about(one.server).warn("shown.conflict", message, _HINT, one.place)
         elif whose not in (None, one.server):
-            message = f"names that begin with {brief(f'{whose}{SEPARATOR}')} are those of the server {brief(whose or '')}"
+            message = (
+                f"names that begin with {brief(f'{whose}{SEPARATOR}')} are those of the server {brief(whose or '')}"
+            )
             notes.about(one.server).warn("shown.taken", message, _HINT, one.place)
 
 

@@ -12,7 +12,7 @@ from msgspec import UNSET, Raw
 from garrison.gateway import bridge, outbound, routing
 from garrison.gateway.backchannel import BackChannel
 from garrison.gateway.call import Call, Outcome
-from garrison.gateway.heads import reading_of
+from garrison.gateway.heads import is_transparent, reading_of
 from garrison.gateway.parked import ParkedCalls
 from garrison.kernel.errors import GarrisonError, Invalid, TimedOut
 from garrison.protocol import methods
@@ -86,7 +86,7 @@ class Exchange:
 
     def streaming(self) -> None:
         """On its transparent endpoint a legacy server's stream stays one."""
-        if self._call.endpoint and self._call.era == "legacy":
+        if self._call.era == "legacy" and is_transparent(self._call.endpoint):
             self._open_stream()
 
     def question(self, question: Question) -> None:

@@ -173,5 +173,5 @@ class Directory:
 
 
 def _runs_as(spec: ServerSpec, other: ServerSpec) -> bool:
-    """Whether the instance of the one serves for the other."""
-    return all(getattr(spec, field) == getattr(other, field) for field in RUNTIME_FIELDS)
+    """Whether the instances of the one serve for the other."""
+    return all(getattr(spec, field) == getattr(other, field) for field in (*RUNTIME_FIELDS, "urls", "count"))

@@ -37,8 +37,8 @@ _UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*(?=\r\n)", re.IGNORECASE)
 
 
 def is_mcp_path(path: bytes) -> bool:
-    """`/mcp`, `/servers/NAME/mcp`, and the same with `/sse` and `/sse/TOKEN` for the older transport."""
-    if path.startswith(b"/servers/"):
+    """`/mcp`, `/servers/NAME/mcp`, `/profiles/NAME/mcp`, and with `/sse` and `/sse/TOKEN` for the older transport."""
+    if path.startswith((b"/servers/", b"/profiles/")):
         return path.endswith((b"/mcp", b"/sse")) or b"/sse/" in path
     return path in (b"/mcp", b"/sse") or path.startswith(b"/sse/")
 
