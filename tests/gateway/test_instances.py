@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from extras_fleet import extras, flags
 from garrison.catalog.spec import ServerSpec
 from garrison.runtimes.instance import Observed
 from garrison.surfaces.fleet_metrics import add_fleet_metrics
@@ -20,6 +21,7 @@ from garrison.telemetry.exposition import render
 from gateway.flaky import flaky
 from remote_servers import remote
 from running_fleet import Running, StartFleet, stdio
+from speaking import speaking
 
 pytestmark = pytest.mark.slow
 
@@ -218,3 +220,14 @@ async def test_a_lazy_server_starts_all_its_instances_with_the_first_call(start_
     assert row(running)["instances"] == {**row(running)["instances"], "ready": 0, "wanted": 2}
     assert "error" not in await call(running, "echo", text="hello")
     await until(lambda: seen(running).ready == 2)
+
+
+@pytest.mark.parametrize("endpoint", ["/mcp", "/servers/one/mcp"])
+async def test_a_task_stays_at_the_instance_where_it_began(start_fleet: StartFleet, endpoint: str) -> None:
+    running = await start_fleet(extras("one", *flags("modern"), instances=3))
+    tasks = {"io.modelcontextprotocol/tasks": {}}
+    async with speaking(running, "modern", endpoint, extensions=tasks) as client:
+        task = await client.call("one__job" if endpoint == "/mcp" else "job")
+        for _ in range(6):  # the other two instances know of no task
+            state = await client.result("tasks/get", taskId=task["taskId"])
+            assert (state["taskId"], state["status"]) == (task["taskId"], "working")
