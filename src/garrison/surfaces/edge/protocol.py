@@ -257,10 +257,10 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def _refuse(self, refusal: Refusal) -> None:
         """Answer and close: after a malformed request, nothing on this connection can be trusted."""
+        if self._refused or self.transport.is_closing():
+            return
         self._refused = True
         self._expect(None)
-        if self.transport.is_closing():
-            return
         self.transport.write(refusal_response(refusal))
         if self.pipeline or not self.transport.can_write_eof():
             self.transport.close()
