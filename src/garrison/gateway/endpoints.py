@@ -164,7 +164,12 @@ class Endpoints:
     def resource(self, endpoint: str, shown: str) -> tuple[Upstream, str]:
         """Whose a resource is, for whoever is at this endpoint, and what it is called there. Raises `NotFound`."""
         found = self.find(endpoint)
-        return (self._directory.get(endpoint), shown) if found is None else found.resource(shown)
+        if found is not None:
+            return found.resource(shown)
+        upstream = self._directory.get(endpoint)
+        if not upstream.sieves["resource"].passes(shown):
+            raise unknown("resource", shown)
+        return upstream, shown
 
     def reaches(self, endpoint: str, server: str, kind: Listed, name: str) -> bool:
         """Whether this thing of a server can be had at this endpoint; without a name, anything of it."""

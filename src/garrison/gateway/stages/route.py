@@ -12,10 +12,11 @@ from garrison.gateway import routing
 from garrison.gateway.answers import Answers
 from garrison.gateway.byways import Byways
 from garrison.gateway.call import Call, Target
-from garrison.gateway.endpoints import Endpoint, Endpoints
+from garrison.gateway.endpoints import Endpoint
 from garrison.gateway.heads import profile_of
 from garrison.gateway.parked import ParkedCalls
 from garrison.gateway.refusals import unknown
+from garrison.gateway.seen import Seen
 from garrison.gateway.stage import Stage, Step
 from garrison.gateway.streams import Streams
 from garrison.gateway.upstreams.directory import Directory
@@ -41,7 +42,7 @@ class Route(Stage):
     def __init__(
         self,
         directory: Directory,
-        endpoints: Endpoints,
+        seen: Seen,
         answers: Answers,
         streams: Streams,
         parked: ParkedCalls,
@@ -49,7 +50,7 @@ class Route(Stage):
         more: Mapping[routing.Own, Any],
     ) -> None:
         self._directory = directory
-        self._endpoints = endpoints
+        self._seen = seen
         self._answers = answers
         self._parked = parked
         self._byways = byways
@@ -71,7 +72,7 @@ class Route(Stage):
     def enter(self, call: Call) -> Step:
         if call.method == methods.INITIALIZE:
             self._answers.begin_session(call)
-        endpoint = self._endpoints.find(call.endpoint)
+        endpoint = self._seen.endpoint(call)
         shape = {"is_aggregate": endpoint is not None, "owned": endpoint is None and self._is_owned(call)}
         own = routing.own_answer(call.method, call.era, is_request=call.rpc_id is not None, **shape)
         if own is not None:
@@ -101,13 +102,15 @@ class Route(Stage):
             call.upstream = upstream if own in routing.NEEDS_SERVER else None
 
     def _route_to_endpoint(self, call: Call) -> None:
-        upstream = call.upstream = self._alone(call.endpoint)
+        upstream = call.upstream = self._seen.server(call, self._alone(call.endpoint))
         kind = _KINDS.get(call.method)
         if kind is not None:
             name = _named(call)
         elif call.method == methods.COMPLETE:
             kind, name = _reference(call)
         else:
+            if call.method in methods.SUBSCRIPTIONS:
+                self._endpoints.resource(call.endpoint, text(call.params, "uri"))
             call.target = Target("server", upstream.name)
             return
         sieve = upstream.sieves[kind]
