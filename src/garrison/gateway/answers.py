@@ -11,9 +11,10 @@ from msgspec import UNSET, Raw
 from garrison.gateway import aggregate, lapses
 from garrison.gateway.backchannel import BackChannel
 from garrison.gateway.call import Call, Outcome
-from garrison.gateway.endpoints import Endpoint, Endpoints
+from garrison.gateway.endpoints import Endpoint
 from garrison.gateway.inflight import InFlight
 from garrison.gateway.lists import KeptLists, start_of
+from garrison.gateway.seen import Seen
 from garrison.gateway.sessions import Sessions
 from garrison.gateway.streams import Streams
 from garrison.gateway.upstreams.definition import KIND
@@ -34,7 +35,7 @@ class Answers:
     def __init__(
         self,
         directory: Directory,
-        endpoints: Endpoints,
+        seen: Seen,
         authoriser: Authoriser,
         sessions: Sessions,
         streams: Streams,
@@ -45,7 +46,7 @@ class Answers:
         server_info: Mapping[str, str],
     ) -> None:
         self._directory = directory
-        self._endpoints = endpoints
+        self._seen = seen
         self._authoriser = authoriser
         self._sessions = sessions
         self._streams = streams
@@ -130,7 +131,7 @@ class Answers:
 
     def _endpoint(self, call: Call) -> Endpoint:
         """The one that shows several servers, and that `route` has found to be there."""
-        found = self._endpoints.find(call.endpoint)
+        found = self._seen.endpoint(call)
         assert found is not None
         return found
 
@@ -139,7 +140,7 @@ class Answers:
         assert call.principal is not None
         lists = (upstream.lists[method] for upstream in self._directory.upstreams.values())
         sources = (self._directory.edition, self._authoriser.edition, *lists)
-        whose = (call.endpoint, call.principal.roles)
+        whose = (call.endpoint, call.principal.roles, self._seen.whose(call))
         entries = partial(self._entries, call, method)
         page = self._lists.page(method, call.era, whose, sources, start_of(call.params), entries)
         return Outcome(result=lapses.marked(page, self._lapses(call, method)))

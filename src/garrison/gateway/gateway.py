@@ -25,6 +25,7 @@ from garrison.gateway.parked import ParkedCalls
 from garrison.gateway.pipeline import Pipeline
 from garrison.gateway.retries import RetryPolicy
 from garrison.gateway.routing import Own
+from garrison.gateway.seen import Seen
 from garrison.gateway.sessions import Session, Sessions
 from garrison.gateway.sse import OlderStreams
 from garrison.gateway.stages.admit import Admit
@@ -92,7 +93,8 @@ class Gateway:
         self.own = OwnConnections()
         self.lists = KeptLists()
         self.parked = parts.parked
-        self.unasked = Unasked(parts.directory, self.streams, self.back_channel)
+        self.seen = Seen(parts.directory, self.endpoints, self.own)
+        self.unasked = Unasked(parts.directory, self.own, self.streams, self.back_channel)
         self.subscriptions = Subscriptions(
             parts.directory, self.endpoints, self.own, parts.authoriser, self.streams, self.unasked
         )
@@ -161,7 +163,7 @@ class Gateway:
         directory, authoriser = parts.directory, parts.authoriser
         answers = Answers(
             directory,
-            self.endpoints,
+            self.seen,
             authoriser,
             parts.sessions,
             self.streams,
@@ -185,7 +187,7 @@ class Gateway:
             Audit(parts.ledger, parts.clock, time.monotonic_ns),
             Authenticate(parts.keys.verify),
             Admit(),
-            Route(directory, self.endpoints, answers, self.streams, self.parked, byways, more),
+            Route(directory, self.seen, answers, self.streams, self.parked, byways, more),
             Authorise(authoriser),
             Limit(parts.limits, parts.clock.monotonic_s),
             connect,

@@ -14,7 +14,7 @@ from msgspec import UNSET, Raw
 from garrison.gateway.backchannel import BackChannel
 from garrison.gateway.streams import Streams
 from garrison.gateway.upstreams.directory import Directory
-from garrison.gateway.upstreams.own import Held, Owner, Ready, mark_of
+from garrison.gateway.upstreams.own import Held, OwnConnections, Owner, Ready, mark_of
 from garrison.gateway.upstreams.upstream import Upstream
 from garrison.protocol import methods
 from garrison.protocol.connection import Connection
@@ -41,7 +41,8 @@ Hearer = Callable[[Place, Message], bool]
 
 
 class Unasked:
-    def __init__(self, directory: Directory, streams: Streams, back_channel: BackChannel) -> None:
+    def __init__(self, directory: Directory, own: OwnConnections, streams: Streams, back_channel: BackChannel) -> None:
+        self._own = own
         self.streams = streams
         self._back_channel = back_channel
         self._hearers: dict[str, Hearer] = {}
@@ -60,21 +61,35 @@ class Unasked:
         """What makes a client's new own connection heard; `session_id` is empty for a modern client's."""
         place = Place(upstream.name, owner, session_id)
 
-        def heard(message: Message) -> None:
-            if message.method in methods.LIST_CHANGED:
-                upstream.refresh(methods.LIST_CHANGED[message.method])
-            if not self._hear(place, message) and session_id:
-                self._pass_on(session_id, message)
-
         def ready(held: Held) -> None:
             connection = held.connection
-            connection.on_message(heard)
+            connection.on_message(lambda message: self._said(place, held, upstream, message))
             if session_id:
                 connection.on_question(lambda question: self._asked(owner, session_id, question))
             for listener in self._on_ready:
                 listener(place, connection)
 
         return ready
+
+    def _said(self, place: Place, held: Held, upstream: Upstream, message: Message) -> None:
+        if message.method in methods.LIST_CHANGED:
+            if held.view is None:
+                self._look(place, held, upstream, message.method)
+        elif not self._hear(place, message) and place.session:
+            self._pass_on(place.session, message)
+
+    def _look(self, place: Place, held: Held, upstream: Upstream, announced: str) -> None:
+        """A client's own process offers something else than the shared one: when we know what, its client hears."""
+
+        def changed(server: str, notification: str) -> None:
+            if place.session:
+                self.streams.send(place.session, notification_frame(notification, None))
+            else:
+                self.streams.announce(server, notification)
+
+        held.view = Upstream(upstream.spec, changed, lambda server, message: None, lambda: None)
+        self._own.viewed(held)
+        held.view.look_at(held.connection, announced)
 
     def _hear_shared(self, server: str, message: Message) -> None:
         self._hear(Place(server), message)

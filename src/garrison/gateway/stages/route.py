@@ -51,6 +51,7 @@ class Route(Stage):
     ) -> None:
         self._directory = directory
         self._seen = seen
+        self._endpoints = seen.endpoints
         self._answers = answers
         self._parked = parked
         self._byways = byways

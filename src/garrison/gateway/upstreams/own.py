@@ -125,10 +125,10 @@ class OwnConnections:
         """The owner asks for something that outlives its request, and should outlive the connection."""
         self._standing.setdefault(owner.key, Standing()).note(method, params)
 
-    def add_view(self, held: Held, view: Upstream) -> None:
-        held.view = view
+    def viewed(self, held: Held) -> None:
+        """Its client sees other lists than the rest, as long as the connection lasts."""
         self.views += 1
-        held.connection.on_closed(lambda reason: self._drop_view())
+        held.connection.on_closed(lambda reason: self._drop(held))
 
     def views_of(self, owner_id: str) -> dict[str, Upstream]:
         """The servers whose lists this owner sees otherwise than the rest."""
@@ -252,8 +252,10 @@ class OwnConnections:
             del self._open[key]
             self._end_soon(close_quietly(held.connection))
 
-    def _drop_view(self) -> None:
+    def _drop(self, held: Held) -> None:
         self.views -= 1
+        if held.view is not None:
+            self._end_soon(held.view.close())
 
     def _close(self, key: Key) -> None:
         self._end_soon(close_quietly(self._open.pop(key).connection))

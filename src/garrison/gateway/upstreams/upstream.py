@@ -69,6 +69,8 @@ class Upstream:
         self.listed = False
         """Whether the lists were fetched at least once."""
         self.is_reading = False
+        self.readings = 0
+        """How often a list was read or judged anew."""
         self.has_apps = False
         """Whether its lists name `ui://` resources."""
         self.has_tasks = False
@@ -167,6 +169,11 @@ class Upstream:
             raise Unavailable("server.unavailable", message, self.hint or "try again in a moment")
         return connection
 
+    def look_at(self, connection: Connection, announced: str) -> None:
+        """Read the lists of a client's own connection, which has announced that one of them has changed."""
+        self.connected(connection)
+        self._told.update(methods.LIST_CHANGED[announced])
+
     def leave_legacy_alone(self, *, for_good: bool) -> None:
         """A modern server failed a legacy handshake: until another instance serves, or for a while."""
         serving = self.connection
@@ -264,6 +271,7 @@ class Upstream:
 
     def _take(self, method: str, items: list[object]) -> bool:
         """What the server listed becomes what is offered; whether that is something else than before."""
+        self.readings += 1
         self._items[method] = items
         before, found = self.lists[method], definitions(self.name, method, items, self.sieves[KIND[method]])
         self.lists = {**self.lists, method: found}
