@@ -156,14 +156,29 @@ async def test_a_retry_goes_to_another_instance(start_fleet: StartFleet) -> None
         assert good.asked.count("tools/call") + bad.asked.count("tools/call") == 3
 
 
+async def test_an_address_that_dies_under_load_is_nobodys_problem(start_fleet: StartFleet) -> None:
+    async with flaky() as one, flaky() as other:
+        spec = ServerSpec(name="one", transport="http", url=one.url, urls=(other.url,), retry_idempotent=True)
+        running = await start_fleet(spec, settings=WATCHFUL)
+        async with load(lambda: call(running, "read")) as outcomes:
+            await until(lambda: len(outcomes) > 20)
+            other.end()
+            await until(lambda: seen(running).ready == 1)
+            answered = len(outcomes)
+            await until(lambda: len(outcomes) > answered + 20)
+        assert [outcome for outcome in outcomes if "error" in outcome] == []
+        assert row(running)["state"] == "running"
+
+
 async def test_what_instances_do_not_all_have_is_not_offered_and_that_is_said(start_fleet: StartFleet) -> None:
     async with flaky() as one, flaky() as other:
-        other.tools = [*one.tools, {"name": "newer", "inputSchema": {"type": "object"}}]
+        newer = {"name": "newer", "inputSchema": {"type": "object"}}
+        one.tools, other.tools = [*one.tools[:2], newer], [*one.tools[:2], {**newer, "name": "newest"}]
         running = await start_fleet(ServerSpec(name="one", transport="http", url=one.url, urls=(other.url,)))
         async with running.client("/servers/one/mcp") as client:
             assert {tool.name for tool in (await client.list_tools()).tools} == {"read", "write"}
         assert list(running.fleet.directory.upstreams["one"].tools) == ["read", "write"]
-        assert "instance 1: newer" in row(running)["error"]
+        assert "instance 1: newest; instance 2: newer" in row(running)["error"]
         assert row(running)["state"] == "running"
 
 

@@ -168,7 +168,6 @@ def _supervisor(
 LEAVING = frozenset({State.DRAINING, State.STOPPING, State.STOPPED})
 """What a server's state is when its end was asked for. One that ended by itself is not in them."""
 
-
 GONE = frozenset({State.EXITED, State.BACKOFF, State.FATAL})
 """What an instance's state is when it has ended by itself."""
 
@@ -181,7 +180,8 @@ def follow(own: OwnConnections, observed: Observed, link: Connection | None, dra
     for one in observed.each if observed.spec.urls else ():
         if one.state in GONE:
             own.lose(observed.server, one.number)
-    if observed.state in LEAVING:
+    first = observed.each[0] if observed.each else observed
+    if first.state in LEAVING:
         own.retire(observed.server, drain_s)
     elif link is not None:
         own.serves(observed.spec)

@@ -78,6 +78,8 @@ class Screen(Stage):
         kind = KIND[call.method]
         if not call.upstream.sieves[kind].passes(name):
             return False
+        if call.upstream.pool is not None and not call.upstream.is_common(call.method, name):
+            return False
         return self._authoriser.decide(call.principal, kind, call.upstream.name, name).allowed
 
 

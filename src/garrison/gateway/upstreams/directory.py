@@ -99,8 +99,12 @@ class Directory:
 
     def manned(self, name: str, links: Mapping[int, Connection]) -> list[Connection]:
         """Of a server that has several instances, these serve, by number; returns those that are new."""
-        joined = self._upstreams[name].manned(links, self._spread) if name in self._upstreams else []
-        for _ in joined:
+        upstream = self._upstreams.get(name)
+        if upstream is None:
+            return []
+        before = upstream.connection
+        joined = upstream.manned(links, self._spread)
+        if joined or upstream.connection not in (before, None):
             for listener in self._on_connected:
                 listener(name)
         return joined

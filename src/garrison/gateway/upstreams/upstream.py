@@ -113,6 +113,10 @@ class Upstream:
             return Lapse("reading", False, "it is being asked for its list")
         return None
 
+    def is_common(self, method: str, name: str) -> bool:
+        """Whether all instances have this entry of a list, as far as is known."""
+        return not self.has_listed(method) or name in self.lists[method]
+
     def take_over(self, spec: ServerSpec) -> None:
         """Another spec of the same instance: what is offered may have changed with it."""
         self.spec, self.sieves = spec, _sieves(spec)
