@@ -128,17 +128,16 @@ class View:
         ]
         wanted = {ref: self.faces[ref.server].preferred(kind, ref.name) for ref in refs}
         second = {qualified(*ref): ref for ref in refs if self._may_have(ref.server, qualified(*ref))}
-        count = Counter(wanted.values())
+        count = Counter(first for ref, first in wanted.items() if self._may_have(ref.server, first))
         shown: dict[Ref, str] = {}
-        conflicts = []
         for ref, first in wanted.items():
+            other = qualified(*ref)
             if count[first] == 1 and self._may_have(ref.server, first) and second.get(first, ref) == ref:
                 shown[ref] = first
-                continue
-            other = qualified(*ref)
-            if second.get(other) == ref:
+            elif second.get(other) == ref:
                 shown[ref] = other
-            conflicts.append(Conflict(kind, ref, first, shown.get(ref, "")))
+        at_odds = [ref for ref, first in wanted.items() if shown.get(ref) != first]
+        conflicts = [Conflict(kind, ref, wanted[ref], shown.get(ref, "")) for ref in at_odds]
         return Index({name: ref for ref, name in shown.items()}, shown, tuple(conflicts))
 
     def resources(self, offered: Mapping[str, Iterable[str]]) -> Index:
