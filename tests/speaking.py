@@ -119,6 +119,8 @@ class Speaker:
         found = {"mcp-protocol-version": MODERN, "mcp-method": body["method"]}
         if body["method"] in NAMED:
             found["mcp-name"] = body["params"][NAMED[body["method"]]]
+        elif "name" in body["params"]:
+            found["mcp-name"] = body["params"]["name"]
         return found
 
 

@@ -2,37 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import sys
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 
+from extras_fleet import ERAS, extras, flags, told, until, until_subscribed
 from garrison.catalog.spec import GrantSpec, RoleSpec, ServerSpec
+from remote_servers import remote
 from running_fleet import SERVERS, Running, StartFleet
-from speaking import DEADLINE_S, Json, Speaker, speaking
+from speaking import Speaker, speaking
 
 pytestmark = pytest.mark.slow
 
-ERAS = ["legacy", "modern"]
 URI = "memo://one"
-
-
-def extras(name: str, *flags: str, **more: Any) -> ServerSpec:
-    command = (sys.executable, str(SERVERS / "extras.py"), "--tag", name, *flags)
-    return ServerSpec(name=name, transport="stdio", command=command, **more)
-
-
-def flags(era: str) -> tuple[str, ...]:
-    return ("--modern",) if era == "modern" else ()
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 async def subscribe(client: Speaker, *uris: str) -> None:
@@ -46,12 +28,6 @@ async def subscribe(client: Speaker, *uris: str) -> None:
 
 def updates(client: Speaker) -> list[str]:
     return [one["params"]["uri"] for one in client.heard if one.get("method") == "notifications/resources/updated"]
-
-
-async def told(client: Speaker, server: str) -> Json:
-    result = await client.call(f"{server}__told")
-    found: Json = json.loads(result["content"][0]["text"])
-    return found
 
 
 @pytest.mark.parametrize("upstream", ERAS)
@@ -73,6 +49,18 @@ async def test_an_update_reaches_those_who_subscribed_under_the_uri_that_they_kn
 
 
 @pytest.mark.parametrize("upstream", ERAS)
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_server_over_http_announces_too(start_fleet: StartFleet, era: str, upstream: str) -> None:
+    async with remote("extras", *flags(upstream)) as url:
+        running = await start_fleet(ServerSpec(name="one", transport="http", url=url))
+        async with speaking(running, era) as client:
+            await subscribe(client, URI)
+            await client.call("one__touch", uri=URI)
+            await until(lambda: updates(client))
+            assert updates(client) == [URI]
+
+
+@pytest.mark.parametrize("upstream", ERAS)
 async def test_the_server_is_asked_once_and_left_by_the_last(start_fleet: StartFleet, upstream: str) -> None:
     running = await start_fleet(extras("one", *flags(upstream), session="shared"))
     async with speaking(running, "legacy") as first, speaking(running, "legacy") as second:
@@ -83,9 +71,7 @@ async def test_the_server_is_asked_once_and_left_by_the_last(start_fleet: StartF
         assert (await told(first, "one"))["subscribed"] == [URI]
         await second.end()
         await until(lambda: len(running.fleet.gateway.subscriptions) == 0)
-        async with asyncio.timeout(DEADLINE_S):
-            while (await told(first, "one"))["subscribed"]:
-                await asyncio.sleep(0.02)
+        await until_subscribed(first, "one")
 
 
 @pytest.mark.parametrize("upstream", ERAS)
@@ -99,9 +85,7 @@ async def test_after_a_restart_of_the_server_updates_come_again(
         before = running.fleet.directory.get("one").connection
         await client.call("one__exit")
         await until(lambda: running.fleet.directory.get("one").connection not in (None, before))
-        async with asyncio.timeout(DEADLINE_S):
-            while not (await told(client, "one"))["subscribed"]:
-                await asyncio.sleep(0.02)
+        await until_subscribed(client, "one", URI)
         await client.call("one__touch", uri=URI)
         await until(lambda: updates(client))
 
@@ -114,9 +98,7 @@ async def test_a_client_with_a_process_of_its_own_hears_of_that_one(start_fleet:
         await first.call("one__touch", uri=URI)
         await first.call("one__exit")
         await until(lambda: updates(first) == [URI])
-        async with asyncio.timeout(DEADLINE_S):
-            while not (await told(first, "one"))["subscribed"]:
-                await asyncio.sleep(0.02)
+        await until_subscribed(first, "one", URI)
         assert updates(second) == []
 
 

@@ -24,6 +24,7 @@ from garrison.protocol import methods
 from garrison.protocol.messages import decode_any, members, raw, text
 
 META_SERVER = "garrison/server"
+_NEVER_MODERN = methods.REMOVED_IN_MODERN | {methods.TASKS_LIST}
 _HOLDERS = ("extensions", "experimental")
 
 
@@ -124,4 +125,4 @@ def _take_server(call: Call) -> str:
 
 def _never(call: Call) -> frozenset[str]:
     """Methods of MCP itself that do not exist in the client's era."""
-    return methods.REMOVED_IN_MODERN if call.era == "modern" else methods.ONLY_IN_MODERN
+    return _NEVER_MODERN if call.era == "modern" else methods.ONLY_IN_MODERN

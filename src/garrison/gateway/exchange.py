@@ -13,6 +13,7 @@ from garrison.gateway import bridge, outbound, routing
 from garrison.gateway.backchannel import BackChannel
 from garrison.gateway.call import Call, Outcome
 from garrison.gateway.heads import is_transparent, reading_of
+from garrison.gateway.levels import at_least, level_in, level_wanted
 from garrison.gateway.parked import ParkedCalls
 from garrison.kernel.errors import GarrisonError, Invalid, TimedOut
 from garrison.protocol import methods
@@ -76,6 +77,10 @@ class Exchange:
         """Progress and logs of this request, to the client's stream as they come."""
         if self._call.finished or message.method is UNSET:
             return
+        if message.method == methods.LOG and self._call.era == "modern":
+            wanted = self.log_level
+            if not wanted or not at_least(level_in(message), wanted):
+                return
         params: Params | Raw | None = None if message.params is UNSET else message.params
         if message.method == methods.PROGRESS:
             if self._token is None:
@@ -83,6 +88,11 @@ class Exchange:
             params = {**params_of(message), _TOKEN: self._token}
             self._postpone()
         self._tell(notification_frame(message.method, params))
+
+    @property
+    def log_level(self) -> str:
+        """What its client wants of the server's log; empty for nothing."""
+        return level_wanted(self._params if self._connection.info.era == "modern" else self._call.params)
 
     def streaming(self) -> None:
         """On its transparent endpoint a legacy server's stream stays one."""

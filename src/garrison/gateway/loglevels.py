@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 
-import msgspec
 from msgspec import UNSET, Raw
 
 from garrison.gateway.call import Call, Outcome
 from garrison.gateway.endpoints import Endpoints
+from garrison.gateway.exchange import Exchange
+from garrison.gateway.levels import LEVELS, at_least, level_in
 from garrison.gateway.unasked import Place, Unasked
 from garrison.gateway.upstreams.directory import Directory
 from garrison.gateway.upstreams.own import OwnConnections
@@ -26,18 +27,13 @@ from garrison.protocol.connection import Connection
 from garrison.protocol.messages import (
     EMPTY,
     Message,
-    Params,
     RpcError,
-    members,
     notification_frame,
-    params_of,
     raw,
     text,
 )
 from garrison.protocol.question import Question
 
-LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
-"""RFC 5424's, from the least to the most severe."""
 SESSIONS_MAX = 10_000
 QUIET = LEVELS[-1]
 """What a shared server is told when nobody wants its log any more."""
@@ -135,12 +131,22 @@ class LogLevels:
 
     # ── to the clients ──
 
+    def _connection(self, place: Place) -> Connection | None:
+        if place.owner is None:
+            return self._directory.upstreams[place.server].connection
+        held = self._own.find(place.owner)
+        return held.connection if held is not None else None
+
     def _heard(self, place: Place, message: Message) -> bool:
         """False where the session said nothing of levels: then its own server decides what it sends."""
         level = level_in(message)
-        if place.owner is not None:
+        if place.session:
             wanted = self.level_of(place.session)
             return bool(wanted) and not at_least(level, wanted)
+        connection = self._connection(place)
+        if connection is not None and (place.owner is not None or connection.info.era == "modern"):
+            _answer_wish(connection, message)
+            return True
         params = None if message.params is UNSET else message.params
         frame = notification_frame(methods.LOG, params)
         for session_id, wish in tuple(self._wishes.items()):
@@ -149,26 +155,11 @@ class LogLevels:
         return True
 
 
-def level_in(message: Message) -> str:
-    """The level of a log message; empty where it has none."""
-    try:
-        return text(params_of(message), "level")
-    except (msgspec.MsgspecError, RecursionError):
-        return ""
-
-
-def at_least(level: str, wanted: str) -> bool:
-    """Whether a message of this level is for somebody who wants that one. An unknown level is told."""
-    if level not in LEVELS or wanted not in LEVELS:
-        return level not in LEVELS
-    return LEVELS.index(level) >= LEVELS.index(wanted)
-
-
-def with_level(params: Params, level: str) -> Params:
-    """A request to a modern server, which is told with each one what to log."""
-    if not level:
-        return params
-    return {**params, "_meta": raw({**members(params.get("_meta", EMPTY)), methods.META_LOG_LEVEL: level})}
+def _answer_wish(connection: Connection, message: Message) -> None:
+    """Behind pipes a request's log does not say whose it is: it is the one's that wants a log, if it is only one."""
+    wishing = [reply for reply in connection.replies() if isinstance(reply, Exchange) and reply.log_level]
+    if len(wishing) == 1:
+        wishing[0].message(message)
 
 
 def _tell(connection: Connection, level: str) -> None:

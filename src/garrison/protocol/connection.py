@@ -7,7 +7,7 @@ A transport below carries the bytes; it reports through `received`, `failed` and
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -119,6 +119,10 @@ class Connection:
         """Requests without an answer."""
         return len(self._pending)
 
+    def replies(self) -> Iterable[Reply]:
+        """Whoever waits for an answer."""
+        return self._pending.values()
+
     def owes(self, request_id: int) -> bool:
         """Whether this request has no answer yet."""
         return request_id in self._pending
@@ -193,7 +197,7 @@ class Connection:
         if self.info.era == "legacy":
             return self._version_header()
         found = {"mcp-protocol-version": self.info.version, "mcp-method": encode_value(method)}
-        key = methods.NAME_PARAM.get(method)
+        key = methods.NAME_IN_HEADER.get(method)
         if key and params:
             found["mcp-name"] = encode_value(text(params, key))
         return found

@@ -77,6 +77,8 @@ SUBSCRIPTIONS = frozenset({SUBSCRIBE, UNSUBSCRIBE})
 
 OF_TASKS = frozenset({TASKS_GET, TASKS_RESULT, TASKS_CANCEL, TASKS_UPDATE})
 """Methods that name a task by `taskId`: of 2025-11-25, and of the extension in 2026-07-28."""
+NAME_IN_HEADER = {**NAME_PARAM, **dict.fromkeys(OF_TASKS, "taskId")}
+"""What `Mcp-Name` repeats towards servers; many clients leave it out for tasks."""
 TASK_NOTIFICATIONS = frozenset({"notifications/tasks/status", "notifications/tasks"})
 
 CACHEABLE = frozenset({DISCOVER, RESOURCES_READ, *LIST_MEMBER})

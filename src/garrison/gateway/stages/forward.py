@@ -10,7 +10,8 @@ from garrison.gateway.backchannel import BackChannel
 from garrison.gateway.call import PENDING, Call, Outcome
 from garrison.gateway.exchange import Exchange
 from garrison.gateway.inflight import InFlight
-from garrison.gateway.loglevels import LogLevels, with_level
+from garrison.gateway.levels import with_level
+from garrison.gateway.loglevels import LogLevels
 from garrison.gateway.parked import ParkedCalls
 from garrison.gateway.stage import Stage, Step
 from garrison.gateway.translation import Translation
