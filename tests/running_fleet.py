@@ -19,7 +19,7 @@ from mcp.client.streamable_http import streamable_http_client
 from uvicorn.server import ServerState
 
 from garrison.catalog.snapshot import Snapshot
-from garrison.catalog.spec import RoleSpec, ServerSpec
+from garrison.catalog.spec import ProfileSpec, RoleSpec, ServerSpec
 from garrison.kernel.home import Home
 from garrison.surfaces import wiring
 from garrison.surfaces.edge.guard import Guard
@@ -73,11 +73,22 @@ class Running:
 StartFleet = Callable[..., Awaitable[Running]]
 
 
+def snapshot_of(
+    servers: tuple[ServerSpec, ...], roles: tuple[RoleSpec, ...] = (), profiles: tuple[ProfileSpec, ...] = ()
+) -> Snapshot:
+    named = ({one.name: one for one in servers}, {one.name: one for one in roles}, {one.name: one for one in profiles})
+    return Snapshot(*named)
+
+
 @asynccontextmanager
 async def running_fleet(
-    root: Path, servers: tuple[ServerSpec, ...], roles: tuple[RoleSpec, ...] = (), settings: Settings | None = None
+    root: Path,
+    servers: tuple[ServerSpec, ...],
+    roles: tuple[RoleSpec, ...] = (),
+    settings: Settings | None = None,
+    profiles: tuple[ProfileSpec, ...] = (),
 ) -> AsyncIterator[Running]:
-    snapshot = Snapshot({spec.name: spec for spec in servers}, {role.name: role for role in roles})
+    snapshot = snapshot_of(servers, roles, profiles)
     home = Home(root / "home")
     fleet = wiring.build(home, settings or Settings(), snapshot, f"test-{root.name}")
     listener = socket.create_server(("127.0.0.1", 0))

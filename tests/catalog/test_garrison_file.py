@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from garrison.catalog import render
 from garrison.catalog.load import Loaded, load
 from garrison.catalog.parse.tree import plain
 from garrison.catalog.parse.yaml import parse_yaml
@@ -164,12 +165,64 @@ def test_a_file_of_another_name_is_known_by_its_shape(load_text: Load) -> None:
     assert loaded.snapshot.servers["a"].command == ("npx", "thing")
 
 
+def test_several_instances_are_processes_or_addresses(load_text: Load) -> None:
+    loaded = load_text(
+        "garrison.yaml",
+        """
+servers:
+  a: {command: [x], instances: 3}
+  b: {url: https://h/mcp, urls: [https://i/mcp, "https://${HOST}/mcp"]}
+  c: {urls: [https://j/mcp, https://k/mcp]}
+  d: {command: [y]}
+""",
+    )
+    assert loaded.problems == ()
+    servers = loaded.snapshot.servers
+    assert [spec.count for spec in servers.values()] == [3, 3, 2, 1]
+    assert (servers["b"].url, servers["b"].urls) == ("https://h/mcp", ("https://i/mcp", "https://${HOST}/mcp"))
+    assert (servers["c"].transport, servers["c"].url, servers["c"].urls) == (
+        "http",
+        "https://j/mcp",
+        ("https://k/mcp",),
+    )
+
+
+def test_what_makes_no_sense_of_instances_is_said(load_text: Load) -> None:
+    loaded = load_text(
+        "garrison.yaml",
+        """
+servers:
+  a: {url: https://h/mcp, instances: 3}
+  b: {urls: [https://i/mcp, https://i/mcp]}
+  c: {command: [x], urls: [https://j/mcp]}
+  d: {urls: [https://k/mcp, nonsense]}
+""",
+    )
+    found = {(problem.code, problem.line) for problem in loaded.problems}
+    assert {("config.idle_key", 3), ("url.repeated", 4), ("config.two_ways", 5), ("url.invalid", 6)} <= found
+    assert loaded.snapshot.servers["a"].count == 1
+
+
+def test_addresses_survive_being_written_and_read_again(load_text: Load) -> None:
+    text = (
+        "servers:\n  a:\n    url: https://h/mcp\n    urls: [https://i/mcp]\n  b:\n    command: [x]\n    instances: 2\n"
+    )
+    before = load_text("garrison.yaml", text).snapshot.servers
+    again = "servers:\n" + "\n".join(line for spec in before.values() for line in render.server(spec, "", ())) + "\n"
+    after = load_text("garrison.yaml", again).snapshot.servers
+    assert [(spec.url, spec.urls, spec.instances) for spec in after.values()] == [
+        (spec.url, spec.urls, spec.instances) for spec in before.values()
+    ]
+
+
 WORDS = st.sampled_from(["a", "", "x y", "${A}", "true"]) | st.integers(0, 9) | st.booleans()
 SERVERS = st.fixed_dictionaries(
     {},
     optional={
         "command": st.lists(WORDS, max_size=3) | WORDS,
         "url": st.sampled_from(["https://h", "", 3]),
+        "urls": st.lists(st.sampled_from(["https://h", "https://i", "", 3]), max_size=2) | WORDS,
+        "instances": st.sampled_from([0, 1, 64, 65, "2"]),
         "env": st.dictionaries(st.sampled_from(["A", "B"]), WORDS | st.lists(WORDS, max_size=1)),
         "enabled": WORDS,
         "start": st.sampled_from(["eager", "lazy", "never"]),

@@ -3,74 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
-import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import pytest
 
-from command_line import Shell
-from running_fleet import SERVERS
-from runtimes.small_fleet import alive
+from brought_up import brought_up
 
 pytestmark = pytest.mark.slow
 
-META = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}
-
-
-class Up:
-    """A fleet that was brought up by the command line."""
-
-    def __init__(self, shell: Shell) -> None:
-        node = json.loads((shell.home / "run" / "node.json").read_text())
-        self.pid: int = node["pid"]
-        self.url: str = node["url"]
-        self.key = (shell.home / "admin.key").read_text().strip()
-
-    async def slow(self, http: httpx2.AsyncClient, seconds: float) -> httpx2.Response:
-        params = {"name": "slow", "arguments": {"steps": 1, "step_s": seconds}, "_meta": META}
-        body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
-        headers = {
-            "authorization": f"Bearer {self.key}",
-            "mcp-protocol-version": "2026-07-28",
-            "mcp-method": "tools/call",
-            "mcp-name": "slow",
-        }
-        return await http.post(f"{self.url}/servers/one/mcp", json=body, headers=headers)
-
-    async def gone(self, within_s: float) -> float:
-        began = time.monotonic()
-        async with asyncio.timeout(within_s):
-            while alive(self.pid):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-        return time.monotonic() - began
-
-
-@asynccontextmanager
-async def brought_up(folder: Path, drain_s: float) -> AsyncIterator[Up]:
-    command: Any = [sys.executable, str(SERVERS / "modern_only.py")]
-    document = {
-        "servers": {"one": {"command": command}},
-        "settings": {"edge": {"listen": "127.0.0.1:0", "drain_s": drain_s}},
-    }
-    (folder / "garrison.yaml").write_text(json.dumps(document))
-    shell = Shell(folder)
-    await asyncio.to_thread(shell, "up", code=0)
-    try:
-        yield Up(shell)
-    finally:
-        await asyncio.to_thread(shell, "down")
-
 
 async def test_calls_in_flight_finish_and_new_ones_are_sent_elsewhere(tmp_path: Path) -> None:
-    async with brought_up(tmp_path, drain_s=10) as up, httpx2.AsyncClient(timeout=20) as http:
+    async with brought_up(tmp_path, edge={"drain_s": 10}) as up, httpx2.AsyncClient(timeout=20) as http:
         in_flight = [asyncio.ensure_future(up.slow(http, 1.5)) for _ in range(5)]
         await asyncio.sleep(0.5)
         os.kill(up.pid, signal.SIGTERM)
@@ -88,7 +35,7 @@ async def test_calls_in_flight_finish_and_new_ones_are_sent_elsewhere(tmp_path: 
 
 
 async def test_a_call_that_does_not_finish_is_answered_and_the_end_is_in_time(tmp_path: Path) -> None:
-    async with brought_up(tmp_path, drain_s=1) as up, httpx2.AsyncClient(timeout=20) as http:
+    async with brought_up(tmp_path, edge={"drain_s": 1}) as up, httpx2.AsyncClient(timeout=20) as http:
         stuck = asyncio.ensure_future(up.slow(http, 60))
         await asyncio.sleep(0.5)
         began = time.monotonic()

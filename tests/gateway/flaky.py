@@ -22,15 +22,33 @@ class Flaky:
         self.url = ""
         self.method = ""
         self.hang_ups = 0
+        self.tools = TOOLS
+        self.delay_s = 0.0
+        """How long it thinks before it answers `method`."""
         self.asked: list[str] = []
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server | None = None
+
+    async def begin(self) -> None:
+        self._server = await asyncio.start_server(self.serve, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/mcp"
+
+    def end(self) -> None:
+        """As a process that is killed."""
+        assert self._server is not None
+        self._server.close()
+        for writer in tuple(self._writers):
+            writer.transport.abort()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
         try:
             while await self._one(reader, writer):
                 pass
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
+            self._writers.discard(writer)
             writer.close()
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
@@ -47,10 +65,17 @@ class Flaky:
         if "id" not in message:
             writer.write(b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n")
             return True
-        body = json.dumps({"jsonrpc": "2.0", "id": message["id"], **_answer(message)}).encode()
+        if message["method"] == self.method and self.delay_s:
+            await asyncio.sleep(self.delay_s)
+        body = json.dumps({"jsonrpc": "2.0", "id": message["id"], **self._answer(message)}).encode()
         head_out = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
         writer.write(head_out.encode() + body)
         return True
+
+    def _answer(self, message: dict[str, Any]) -> dict[str, Any]:
+        if message["method"] == "tools/list":
+            return {"result": {"tools": self.tools}}
+        return _answer(message)
 
 
 def _answer(message: dict[str, Any]) -> dict[str, Any]:
@@ -58,8 +83,6 @@ def _answer(message: dict[str, Any]) -> dict[str, Any]:
     if method == "initialize":
         info = {"name": "flaky", "version": "1"}
         return {"result": {"protocolVersion": "2025-06-18", "capabilities": CAPABILITIES, "serverInfo": info}}
-    if method == "tools/list":
-        return {"result": {"tools": TOOLS}}
     if method == "resources/list":
         return {"result": {"resources": [{"uri": "memo://one", "name": "one"}]}}
     if method == "resources/templates/list":
@@ -74,9 +97,8 @@ def _answer(message: dict[str, Any]) -> dict[str, Any]:
 @asynccontextmanager
 async def flaky() -> AsyncIterator[Flaky]:
     found = Flaky()
-    server = await asyncio.start_server(found.serve, "127.0.0.1", 0)
-    found.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/mcp"
+    await found.begin()
     try:
         yield found
     finally:
-        server.close()
+        found.end()

@@ -39,20 +39,6 @@ def call_for(body: bytes = b"", **headers: str) -> Call:
 # names
 
 
-@given(st.lists(names, min_size=1, max_size=5, unique=True), names)
-def test_a_joined_name_leads_back_to_a_server_that_fits(servers: list[str], tool: str) -> None:
-    for server in servers:
-        found = aggregate.split(aggregate.join(server, tool), servers)
-        assert found is not None
-        assert aggregate.join(*found) == aggregate.join(server, tool)
-        assert len(found[0]) >= len(server)
-
-
-def test_of_several_servers_that_fit_the_longest_is_meant() -> None:
-    assert aggregate.split("a__b__c", ["a", "a__b"]) == ("a__b", "c")
-    assert aggregate.split("x__c", ["a"]) is None
-
-
 @pytest.mark.parametrize(
     ("template", "uri", "fits"),
     [

@@ -579,9 +579,12 @@ async def test_a_get_stream_that_misbehaves_is_given_up_or_tried_again(monkeypat
         assert connection.closed is None
 
 
-async def test_a_lost_session_shows_on_the_stream_that_once_was_there(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_session_lost_again_at_once_shows_on_the_stream_that_once_was_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(streamable, "STREAM_RETRY_S", (0.01,))
-    left = [plain(200, b": hi\n\n", kind="text/event-stream"), plain(404)]
+    hello = plain(200, b": hi\n\n", kind="text/event-stream")
+    left = [hello, plain(404), hello, plain(404)]
     proper = answering(sends(plain(200)), "s")
 
     async def talk(asked: Asked, writer: asyncio.StreamWriter) -> bool | None:

@@ -279,8 +279,8 @@ async def test_a_start_that_is_taken_back_at_once_settles(fleet: Fleet) -> None:
 async def test_a_demand_that_meets_the_end_of_the_fleet_starts_nothing(fleet: Fleet) -> None:
     await fleet.up(python("good", GOOD))
     going_down = asyncio.ensure_future(fleet.supervisor.stop_all())
-    demand = asyncio.ensure_future(fleet.supervisor._keepers["good"].demand())
-    restart = asyncio.ensure_future(fleet.supervisor._keepers["good"].restart("late"))
+    demand = asyncio.ensure_future(fleet.supervisor._crews["good"].demand())
+    restart = asyncio.ensure_future(fleet.supervisor._crews["good"].restart("late"))
     await asyncio.wait({going_down, demand, restart}, timeout=5)
     assert strays.find(fleet.fleet_id) == []
 

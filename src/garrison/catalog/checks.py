@@ -91,18 +91,30 @@ def _bad_names(draft: Draft, notes: Notes) -> None:
         draft.command = [word.with_value(word.value.replace("\0", "")) for word in draft.command]
 
 
-def _address(draft: Draft, notes: Notes) -> None:
-    if draft.url is None or "$" in draft.url.value.split("//", 1)[0] or draft.url.value.startswith("$"):
-        return
+def _addresses(draft: Draft, notes: Notes) -> None:
+    for url in draft.addresses:
+        if not _is_address(url.value):
+            notes.error("url.invalid", "the url is not an http or https address", "write https://host/path", url.place)
+
+
+def _is_address(url: str) -> bool:
+    """Also what only a reference will tell."""
+    if "$" in url.split("//", 1)[0]:
+        return True
     try:
-        parts = urlsplit(draft.url.value)
-        good = parts.scheme in ("http", "https") and bool(parts.netloc)
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.netloc)
     except ValueError:
-        good = False
-    if not good:
-        notes.error(
-            "url.invalid", "the url is not an http or https address", "write https://host/path", draft.url.place
-        )
+        return False
+
+
+def _same_address(draft: Draft, notes: Notes) -> None:
+    seen: set[str] = set()
+    for url in draft.addresses:
+        if url.value in seen:
+            message = "an address is given twice: its instance gets twice the calls, and is no help when it fails"
+            notes.warn("url.repeated", message, "keep one of the two", url.place)
+        seen.add(url.value)
 
 
 def _written_out(draft: Draft, notes: Notes) -> None:
@@ -115,7 +127,8 @@ def _written_out(draft: Draft, notes: Notes) -> None:
 
 CHECKS: Final[tuple[Callable[[Draft, Notes], None], ...]] = (
     _bad_names,
-    _address,
+    _addresses,
+    _same_address,
     _unpinned,
     _npx_that_asks,
     _container_without_input,
@@ -129,8 +142,8 @@ CHECKS: Final[tuple[Callable[[Draft, Notes], None], ...]] = (
 def _values(draft: Draft) -> Iterator[tuple[str, Text]]:
     for position, word in enumerate(draft.command):
         yield ("the command" if position == 0 else "an argument"), word
-    if draft.url:
-        yield "the url", draft.url
+    for url in draft.addresses:
+        yield "the url", url
     for name, text in draft.env.items():
         yield f"the variable {brief(name)}", text
     for name, text in draft.headers.items():
@@ -146,8 +159,8 @@ def secrets(draft: Draft) -> Iterator[tuple[str, Text, str, list[plaintext.Span]
         key = plaintext.key_of_argument(word.value, before)
         yield "an argument", word, key, plaintext.in_argument(word.value, before)
         before = word.value
-    if draft.url:
-        yield "the url", draft.url, "URL", plaintext.in_url(draft.url.value)
+    for url in draft.addresses:
+        yield "the url", url, "URL", plaintext.in_url(url.value)
     for name, text in draft.env.items():
         yield f"the variable {brief(name)}", text, name, plaintext.in_env(name, text.value)
     for name, text in draft.headers.items():

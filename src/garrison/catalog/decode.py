@@ -12,12 +12,12 @@ import msgspec
 from msgspec import inspect
 
 from garrison.catalog.coerce import kind_of
-from garrison.catalog.documents import GrantDocument, ToolsDocument
+from garrison.catalog.documents import FilterDocument, GrantDocument, OfferDocument, SelectionDocument
 from garrison.catalog.notes import Notes, brief, did_you_mean
 from garrison.catalog.parse.tree import Listing, Node, Scalar, Table, plain
 from garrison.catalog.problems import Severity
 
-FATEFUL: Final = frozenset({GrantDocument, ToolsDocument})
+FATEFUL: Final = frozenset({GrantDocument, FilterDocument, OfferDocument, SelectionDocument})
 """Where a misspelt key must not pass: without its `servers:` a grant would be one for all of them."""
 
 WRONG: Any = msgspec.UNSET
@@ -128,8 +128,19 @@ def _out_of_bounds(value: object, wanted: inspect.Type) -> str:
             return f"must be more than {wanted.gt if wanted.gt is not None else wanted.ge}"
         if wanted.le is not None and not value <= wanted.le:
             return f"must be at most {wanted.le}"
-    if isinstance(wanted, inspect.StrType) and isinstance(value, str) and len(value) < (wanted.min_length or 0):
+    if isinstance(wanted, inspect.StrType) and isinstance(value, str):
+        return _bad_text(value, wanted)
+    if isinstance(wanted, inspect.UnionType):
+        reasons = [_out_of_bounds(value, one) for one in wanted.types if _suits(value, one)]
+        return "" if "" in reasons else next(iter(reasons), "")
+    return ""
+
+
+def _bad_text(value: str, wanted: inspect.StrType) -> str:
+    if len(value) < (wanted.min_length or 0):
         return "is empty"
+    if wanted.pattern is not None and re.search(wanted.pattern, value) is None:
+        return f"must fit {wanted.pattern}"
     return ""
 
 

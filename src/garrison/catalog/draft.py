@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from garrison.catalog.notes import WHOLE_FILE, Place
-from garrison.catalog.spec import Start, Transport
+from garrison.catalog.spec import Filter, Offer, SessionMode, Start, Transport
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,8 @@ class Draft:
     kind: Transport | None = None
     """What the file says; None if it does not."""
     url: Text | None = None
+    urls: list[Text] = field(default_factory=list)
+    """Addresses of further instances."""
     headers: dict[str, Text] = field(default_factory=dict)
     env: dict[str, Text] = field(default_factory=dict)
     cwd: Text | None = None
@@ -39,9 +41,24 @@ class Draft:
     startup_timeout_s: float | None = None
     allow: tuple[str, ...] | None = None
     deny: tuple[str, ...] = ()
+    shown_tools: Offer = field(default_factory=Offer)
+    """Names and descriptions alone; which tools there are is in `allow` and `deny`."""
+    prompts: Offer = field(default_factory=Offer)
+    resources: Filter = field(default_factory=Filter)
+    prefix: str | None = None
     retry_idempotent: bool = False
+    instances: int = 1
+    session: SessionMode = "isolated"
+    sessions_max: int = 32
+    session_idle_s: float = 600.0
+    warm: int = 0
     description: str = ""
     declared_name: str = ""
     """The name as the file has it, when it had to be changed."""
     folder: str = ""
     """The project's folder, as it stands in the values that it was put into."""
+
+    @property
+    def addresses(self) -> list[Text]:
+        """All of them, the first one first."""
+        return [self.url, *self.urls] if self.url else []

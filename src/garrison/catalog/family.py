@@ -11,7 +11,7 @@ from garrison.catalog.entry import read_entry
 from garrison.catalog.entry_keys import Habits
 from garrison.catalog.notes import Notes, Place, brief
 from garrison.catalog.parse.tree import Listing, Node, Plain, Scalar, Table
-from garrison.catalog.spec import RoleSpec
+from garrison.catalog.spec import ProfileSpec, RoleSpec
 from garrison.catalog.vocabulary import MEANINGS, RUNNABLE, is_comment, squeeze
 
 
@@ -34,6 +34,7 @@ class Reading:
     native: bool = False
     """Written for Garrison: taken as it is, nothing translated."""
     roles: Mapping[str, RoleSpec] = field(default_factory=dict)
+    profiles: Mapping[str, ProfileSpec] = field(default_factory=dict)
     settings: Mapping[str, Plain] = field(default_factory=dict)
     setting_places: Mapping[str, Place] = field(default_factory=dict)
     """Where each setting stands, by dotted name."""

@@ -47,6 +47,10 @@ def _lines(loaded: Loaded, folder: str) -> Iterator[str]:
         yield "roles:"
         for role in loaded.snapshot.roles.values():
             yield from render.role(role)
+    if loaded.snapshot.profiles:
+        yield "profiles:"
+        for profile in loaded.snapshot.profiles.values():
+            yield from render.profile(profile)
     if loaded.settings:
         yield "settings:"
         yield from render.tree(loaded.settings, 2)

@@ -41,6 +41,7 @@ def _translate(draft: Draft, setting: Setting, notes: Notes) -> None:
     draft.env = {name: ours(text) for name, text in draft.env.items()}
     draft.headers = {name: ours(text) for name, text in draft.headers.items()}
     draft.url = ours(draft.url) if draft.url else None
+    draft.urls = [ours(url) for url in draft.urls]
     draft.cwd = ours(draft.cwd) if draft.cwd else None
 
 

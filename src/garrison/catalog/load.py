@@ -24,7 +24,7 @@ from garrison.catalog.parse.yaml import parse_yaml
 from garrison.catalog.problems import Problem
 from garrison.catalog.seal import seal
 from garrison.catalog.snapshot import Snapshot
-from garrison.catalog.spec import RoleSpec
+from garrison.catalog.spec import ProfileSpec, RoleSpec
 
 _FORMATS: dict[str, Callable[[str], Parsed]] = {".toml": parse_toml, ".yaml": parse_yaml, ".yml": parse_yaml}
 _BUNDLES = (".mcpb", ".dxt")
@@ -68,6 +68,7 @@ class _File:
     path: Path
     drafts: list[Draft] = field(default_factory=list)
     roles: dict[str, RoleSpec] = field(default_factory=dict)
+    profiles: dict[str, ProfileSpec] = field(default_factory=dict)
     settings: dict[str, Plain] = field(default_factory=dict)
     setting_places: dict[str, Place] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
@@ -87,17 +88,19 @@ def load_all(paths: Iterable[Path]) -> Loaded:
     warn_of_twins(drafts, notes)
     sealed = seal(draft for _index, draft in drafts)
     roles: dict[str, RoleSpec] = {}
+    profiles: dict[str, ProfileSpec] = {}
     settings: dict[str, Plain] = {}
     setting_places: dict[str, Place] = {}
     for file in reversed(files):
         roles |= file.roles
+        profiles |= file.profiles
         settings |= file.settings
         setting_places |= file.setting_places
     problems = [
         problem for file, more in zip(files, notes, strict=True) for problem in _ordered(file.problems + more.all)
     ]
     return Loaded(
-        Snapshot(MappingProxyType(sealed.specs), MappingProxyType(roles)),
+        Snapshot(MappingProxyType(sealed.specs), MappingProxyType(roles), MappingProxyType(profiles)),
         tuple(problems),
         settings,
         tuple(file.path for file in files),
@@ -131,7 +134,7 @@ def _read_file(path: Path) -> _File:
     origin = Origin(absolute, project_folder(absolute), client.habits)
     for root in parsed.roots:
         _read_document(root, origin, file, notes)
-    if parsed.roots and not file.drafts and not notes.all and not file.roles and not file.settings:
+    if parsed.roots and not notes.all and not any((file.drafts, file.roles, file.profiles, file.settings)):
         _say_what_it_is(parsed.roots[0], path, notes)
     file.problems = _in_file(path, text_problems + parsed.problems) + notes.all
     file.remarks = {draft.name: notes.remarks(draft.declared_name or draft.name) for draft in file.drafts}
@@ -179,6 +182,7 @@ def _read_document(root: Node, origin: Origin, file: _File, notes: Notes) -> Non
             reading = family.read(root, origin, notes)
             file.drafts += interpret(reading, origin, notes)
             file.roles |= reading.roles
+            file.profiles |= reading.profiles
             file.settings |= reading.settings
             file.setting_places |= reading.setting_places
             return

@@ -36,10 +36,10 @@ def _report(draft: Draft, here: Notes, earlier: Numbered, notes: list[Notes]) ->
 def identity(draft: Draft) -> tuple[object, ...]:
     """What makes two entries one server: what runs, and with what."""
     command = tuple(word.value for word in draft.command if word.value != "-y")
-    url = draft.url.value.rstrip("/") if draft.url else ""
+    urls = tuple(url.value.rstrip("/") for url in draft.addresses)
     env = tuple(sorted((name, text.value) for name, text in draft.env.items()))
     headers = tuple(sorted((name.lower(), text.value) for name, text in draft.headers.items()))
-    return command, url, env, headers, draft.cwd.value if draft.cwd else ""
+    return command, urls, env, headers, draft.cwd.value if draft.cwd else ""
 
 
 def warn_of_twins(drafts: list[Numbered], notes: list[Notes]) -> None:

@@ -95,6 +95,7 @@ def resolve_spec(spec: ServerSpec, env: Mapping[str, str], secrets: Secrets) -> 
         spec,
         command=tuple(through(word, "command") for word in spec.command),
         url=through(spec.url, "url"),
+        urls=tuple(through(url, "urls") for url in spec.urls),
         cwd=through(spec.cwd, "cwd"),
         env={name: through(value, f"env {name}") for name, value in spec.env.items()},
         headers={name: through(value, f"header {name}") for name, value in spec.headers.items()},

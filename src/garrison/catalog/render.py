@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from garrison.catalog.parse.tree import Plain
-from garrison.catalog.spec import GrantSpec, RoleSpec, ServerSpec, ToolFilter
+from garrison.catalog.spec import Filter, GrantSpec, Offer, ProfileSpec, RoleSpec, ServerSpec
 
 _LINE_WIDTH: Final = 100
 _PLAIN = re.compile(r"[A-Za-z_./$-][A-Za-z0-9_./@${}:+=~%-]*(?<!:)\Z", re.ASCII)
@@ -47,6 +47,8 @@ def server(spec: ServerSpec, cwd: str, remarks: Iterable[str]) -> Iterator[str]:
         yield f"    description: {quoted(spec.description)}"
     if spec.url:
         yield f"    url: {quoted(spec.url)}"
+        if spec.urls:
+            yield from _list("urls", spec.urls, 4)
         if spec.transport != "http":
             yield f"    transport: {spec.transport}"
     else:
@@ -64,17 +66,37 @@ def _behaviour(spec: ServerSpec) -> Iterator[str]:
     if not spec.enabled:
         yield "    enabled: false"
     for key in ("timeout_s", "startup_timeout_s"):
-        value = getattr(spec, key)
-        if value != getattr(_DEFAULTS, key):
-            yield f"    {key}: {value!r}"
-    if spec.tools != ToolFilter():
-        yield "    tools:"
-        if spec.tools.allow != ("*",):
-            yield from _list("allow", spec.tools.allow, 6)
-        if spec.tools.deny:
-            yield from _list("deny", spec.tools.deny, 6)
+        yield from _unless_default(spec, key)
+    yield from _offer("tools", spec.tools, 4)
+    yield from _offer("prompts", spec.prompts, 4)
+    yield from _offer("resources", spec.resources, 4)
+    if spec.prefix is not None:
+        yield f"    prefix: {quoted(spec.prefix)}"
     if spec.retry_idempotent:
         yield "    retry_idempotent: true"
+    for key in ("instances", "session", "sessions_max", "session_idle_s", "warm"):
+        yield from _unless_default(spec, key)
+
+
+def _unless_default(spec: ServerSpec, key: str) -> Iterator[str]:
+    """Words and numbers, which YAML reads as they are."""
+    value = getattr(spec, key)
+    if value != getattr(_DEFAULTS, key):
+        yield f"    {key}: {value}"
+
+
+def _offer(key: str, offer: Filter, indent: int) -> Iterator[str]:
+    """Nothing, where all is offered as it is."""
+    if offer in (Filter(), Offer()):
+        return
+    yield " " * indent + f"{key}:"
+    if offer.allow != ("*",):
+        yield from _list("allow", offer.allow, indent + 2)
+    if offer.deny:
+        yield from _list("deny", offer.deny, indent + 2)
+    if isinstance(offer, Offer):
+        yield from _map("rename", offer.rename, indent + 2)
+        yield from _map("describe", offer.describe, indent + 2)
 
 
 def _list(key: str, items: Iterable[str], indent: int) -> Iterator[str]:
@@ -88,11 +110,11 @@ def _list(key: str, items: Iterable[str], indent: int) -> Iterator[str]:
         yield " " * indent + f"  - {quoted(item)}"
 
 
-def _map(key: str, values: Mapping[str, str]) -> Iterator[str]:
+def _map(key: str, values: Mapping[str, str], indent: int = 4) -> Iterator[str]:
     if values:
-        yield f"    {key}:"
+        yield " " * indent + f"{key}:"
         for name, value in values.items():
-            yield f"      {quoted(name)}: {quoted(value)}"
+            yield " " * indent + f"  {quoted(name)}: {quoted(value)}"
 
 
 def role(spec: RoleSpec) -> Iterator[str]:
@@ -113,6 +135,19 @@ def _grant(grant: GrantSpec) -> Iterator[str]:
         values = getattr(grant, key)
         if values != default:
             yield f"{key}: [" + ", ".join(quoted(value, flow=True) for value in values) + "]"
+
+
+def profile(spec: ProfileSpec) -> Iterator[str]:
+    yield f"  {quoted(spec.name)}:"
+    if spec.description:
+        yield f"    description: {quoted(spec.description)}"
+    if spec.servers:
+        yield "    servers:"
+    for server, selection in spec.servers.items():
+        kinds = (("tools", selection.tools), ("prompts", selection.prompts), ("resources", selection.resources))
+        lines = [line for key, chosen in kinds for line in _offer(key, chosen, 8)]
+        yield f"      {quoted(server)}:" + ("" if lines else " {}")
+        yield from lines
 
 
 def tree(value: Mapping[str, Plain], indent: int) -> Iterator[str]:

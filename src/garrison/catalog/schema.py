@@ -17,7 +17,8 @@ def garrison_schema() -> dict[str, Any]:
     (root,), definitions = msgspec.json.schema_components([GarrisonDocument], ref_template="#/$defs/{name}")
     short = {name: name.removesuffix("Document") for name in definitions}
     parts: dict[str, Any] = {short[name]: _open(part) for name, part in definitions.items()}
-    parts["Server"]["oneOf"] = [{"required": ["command"]}, {"required": ["url"]}]
+    address = {"anyOf": [{"required": ["url"]}, {"required": ["urls"]}]}
+    parts["Server"]["oneOf"] = [{"required": ["command"]}, address]
     schema = {"$schema": _DIALECT, "title": "garrison.yaml", **root, "$defs": parts}
     renamed: dict[str, Any] = _renamed(schema, {f"#/$defs/{name}": f"#/$defs/{new}" for name, new in short.items()})
     return renamed

@@ -11,7 +11,7 @@ from garrison.catalog.draft import Draft, Text
 from garrison.catalog.naming import secret_name
 from garrison.catalog.plaintext import Span
 from garrison.catalog.references import STORED_NAME, unescape
-from garrison.catalog.spec import ServerSpec, ToolFilter
+from garrison.catalog.spec import Offer, ServerSpec
 
 _REFERENCE = re.compile(rf"\$\{{secret:({STORED_NAME})\}}", re.ASCII)
 _DEFAULTS = ServerSpec(name="defaults", transport="stdio")
@@ -66,6 +66,7 @@ def _spec(draft: Draft, replaced: dict[int, Text]) -> ServerSpec:
         transport=draft.kind or "stdio",
         command=tuple(value(word) for word in draft.command),
         url=value(draft.url),
+        urls=tuple(value(url) for url in draft.urls),
         headers={name: value(text) for name, text in draft.headers.items()},
         env={name: value(text) for name, text in draft.env.items()},
         cwd=value(draft.cwd),
@@ -73,7 +74,21 @@ def _spec(draft: Draft, replaced: dict[int, Text]) -> ServerSpec:
         enabled=draft.enabled,
         timeout_s=draft.timeout_s or _DEFAULTS.timeout_s,
         startup_timeout_s=draft.startup_timeout_s or _DEFAULTS.startup_timeout_s,
-        tools=ToolFilter(allow=draft.allow if draft.allow is not None else ("*",), deny=draft.deny),
+        tools=_tools(draft),
+        prompts=draft.prompts,
+        resources=draft.resources,
+        prefix=draft.prefix,
         retry_idempotent=draft.retry_idempotent,
+        instances=draft.instances,
+        session=draft.session,
+        sessions_max=draft.sessions_max,
+        session_idle_s=draft.session_idle_s,
+        warm=draft.warm,
         description=draft.description,
     )
+
+
+def _tools(draft: Draft) -> Offer:
+    shown = draft.shown_tools
+    allow = draft.allow if draft.allow is not None else ("*",)
+    return Offer(allow=allow, deny=draft.deny, rename=shown.rename, describe=shown.describe)

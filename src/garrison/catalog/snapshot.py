@@ -9,16 +9,17 @@ from types import MappingProxyType
 
 import msgspec
 
-from garrison.catalog.spec import RoleSpec, ServerSpec
+from garrison.catalog.spec import ProfileSpec, RoleSpec, ServerSpec
 
 
 @dataclass(frozen=True)
 class Snapshot:
     servers: Mapping[str, ServerSpec] = field(default_factory=lambda: MappingProxyType({}))
     roles: Mapping[str, RoleSpec] = field(default_factory=lambda: MappingProxyType({}))
+    profiles: Mapping[str, ProfileSpec] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def version(self) -> str:
         """The content's address: 16 hexadecimal digits of SHA-256 over the specs."""
-        content = [self.servers, self.roles]
+        content = [self.servers, self.roles, self.profiles]
         return hashlib.sha256(msgspec.json.encode(content, order="sorted", enc_hook=dict)).hexdigest()[:16]

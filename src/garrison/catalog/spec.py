@@ -12,13 +12,21 @@ import msgspec
 
 Transport = Literal["stdio", "http", "sse"]
 Start = Literal["eager", "lazy"]
+SessionMode = Literal["isolated", "shared"]
 
 
-class ToolFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which tools of a server are offered: shell-style patterns; `deny` wins over `allow`."""
+class Filter(msgspec.Struct, frozen=True, kw_only=True):
+    """What is offered, by the server's own names: shell-style patterns; `deny` wins over `allow`."""
 
     allow: tuple[str, ...] = ("*",)
     deny: tuple[str, ...] = ()
+
+
+class Offer(Filter, frozen=True, kw_only=True):
+    """What is offered, and as what. Keys are the server's own names."""
+
+    rename: dict[str, str] = {}
+    describe: dict[str, str] = {}
 
 
 class ServerSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +36,8 @@ class ServerSpec(msgspec.Struct, frozen=True, kw_only=True):
     transport: Transport
     command: tuple[str, ...] = ()
     url: str = ""
+    urls: tuple[str, ...] = ()
+    """Where further instances of the same server are reached; `url` is the first."""
     headers: dict[str, str] = {}
     env: dict[str, str] = {}
     cwd: str = ""
@@ -37,10 +47,34 @@ class ServerSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Deadline of one call."""
     startup_timeout_s: float = 120.0
     """Deadline from the start of the process to a finished handshake; a first `npx` or `uvx` downloads."""
-    tools: ToolFilter = ToolFilter()
+    tools: Offer = Offer()
+    prompts: Offer = Offer()
+    resources: Filter = Filter()
+    """By URI, and templates by their text."""
+    prefix: str | None = None
+    """What names begin with where several servers are shown as one; None: the server's name, empty: nothing."""
     retry_idempotent: bool = False
     """Whether tools that call themselves idempotent or read-only are called again after a broken connection."""
+    instances: int = 1
+    """How many processes run at once; of a server that is reached by addresses, each address is an instance."""
+    session: SessionMode = "isolated"
+    """Whether each client that speaks in the legacy era has a process to itself, or all share one."""
+    sessions_max: int = 32
+    """Processes of clients' own at once; what is beyond is refused."""
+    session_idle_s: float = 600.0
+    """Seconds without a call after which a client's own process ends."""
+    warm: int = 0
+    """Processes that are started and have shaken hands before a client needs one."""
     description: str = ""
+
+    @property
+    def count(self) -> int:
+        """How many instances there should be."""
+        return 1 + len(self.urls) if self.url else self.instances
+
+
+RUNTIME_FIELDS = ("transport", "command", "url", "urls", "headers", "env", "cwd")
+"""What an instance is made of. The other fields are read anew with every call."""
 
 
 class GrantSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,4 +91,20 @@ class RoleSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     grants: tuple[GrantSpec, ...] = ()
+    description: str = ""
+
+
+class Selection(msgspec.Struct, frozen=True, kw_only=True):
+    """What a profile shows of one server, of what the server offers at all."""
+
+    tools: Filter = Filter()
+    prompts: Filter = Filter()
+    resources: Filter = Filter()
+
+
+class ProfileSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A named selection of servers and what they offer, with an endpoint of its own."""
+
+    name: str
+    servers: dict[str, Selection] = {}
     description: str = ""

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from msgspec import UNSET, Raw
 
-from garrison.gateway import aggregate, bridge
+from garrison.gateway import aggregate, lapses
 from garrison.gateway.backchannel import BackChannel
 from garrison.gateway.call import Call, Outcome
+from garrison.gateway.endpoints import Endpoint
 from garrison.gateway.inflight import InFlight
+from garrison.gateway.lists import KeptLists, start_of
+from garrison.gateway.seen import Seen
 from garrison.gateway.sessions import Sessions
 from garrison.gateway.streams import Streams
-from garrison.gateway.upstreams.definition import Definition
+from garrison.gateway.upstreams.definition import KIND
 from garrison.gateway.upstreams.directory import Directory
 from garrison.gateway.upstreams.own import OwnConnections
-from garrison.gateway.upstreams.upstream import Upstream
-from garrison.identity.principals import Principal
+from garrison.gateway.upstreams.upstream import Lapse
 from garrison.identity.roles import Authoriser
-from garrison.kernel.errors import Invalid
 from garrison.protocol import methods
 from garrison.protocol.messages import decode_any, encode, raw, text
 from garrison.protocol.versions import LEGACY_VERSIONS, MODERN_VERSIONS, negotiate
 
-PAGE_ITEMS = 1000
 DISCOVER_TTL_MS = 0
-_PASSED_ON = ("tools", "prompts", "resources", "completions")
-_CURSOR_CHARS_MAX = 64
 
 
 class Answers:
@@ -37,21 +35,25 @@ class Answers:
     def __init__(
         self,
         directory: Directory,
+        seen: Seen,
         authoriser: Authoriser,
         sessions: Sessions,
         streams: Streams,
         in_flight: InFlight,
         back_channel: BackChannel,
         own: OwnConnections,
+        lists: KeptLists,
         server_info: Mapping[str, str],
     ) -> None:
         self._directory = directory
+        self._seen = seen
         self._authoriser = authoriser
         self._sessions = sessions
         self._streams = streams
         self._in_flight = in_flight
         self._back_channel = back_channel
         self._own = own
+        self._lists = lists
         self._server_info = raw(dict(server_info))
 
     def begin_session(self, call: Call) -> None:
@@ -94,7 +96,8 @@ class Answers:
             self._in_flight.cancel(call.session.id, bytes(call.params["requestId"]))
         elif call.method == methods.ROOTS_CHANGED:
             for connection in self._own.of(call.session.id):
-                connection.notify(methods.ROOTS_CHANGED)
+                if "roots" in connection.declared:
+                    connection.notify(methods.ROOTS_CHANGED)
         elif call.message.method is UNSET:
             self._back_channel.answered(call.session.id, call.message)
         return Outcome()
@@ -107,43 +110,50 @@ class Answers:
         return Outcome()
 
     def list_tools(self, call: Call) -> Outcome:
-        return self._listed(call, methods.TOOLS_LIST, self._entries(call, methods.TOOLS_LIST, "tool"))
+        return self._listed(call, methods.TOOLS_LIST)
 
     def list_prompts(self, call: Call) -> Outcome:
-        return self._listed(call, methods.PROMPTS_LIST, self._entries(call, methods.PROMPTS_LIST, "prompt"))
+        return self._listed(call, methods.PROMPTS_LIST)
 
     def list_resources(self, call: Call) -> Outcome:
-        return self._listed(call, methods.RESOURCES_LIST, self._entries(call, methods.RESOURCES_LIST, "resource"))
+        return self._listed(call, methods.RESOURCES_LIST)
 
     def list_templates(self, call: Call) -> Outcome:
-        return self._listed(call, methods.TEMPLATES_LIST, self._entries(call, methods.TEMPLATES_LIST, "resource"))
+        return self._listed(call, methods.TEMPLATES_LIST)
 
-    def _entries(self, call: Call, method: str, kind: str) -> Iterable[Raw]:
-        """What this principal may use, of all servers, in the catalog's order; a URI counts for its first owner."""
+    def _entries(self, call: Call, method: str) -> Iterable[Raw]:
+        """What this principal may use, of all servers that the endpoint shows, in the catalog's order."""
+        principal, kind = call.principal, KIND[method]
+        assert principal is not None
+        for upstream, definition, body in self._endpoint(call).entries(method):
+            if self._authoriser.decide(principal, kind, upstream.name, definition.name).allowed:
+                yield body
+
+    def _endpoint(self, call: Call) -> Endpoint:
+        """The one that shows several servers, and that `route` has found to be there."""
+        found = self._seen.endpoint(call)
+        assert found is not None
+        return found
+
+    def _listed(self, call: Call, method: str) -> Outcome:
+        """One page. Principals with the same roles see the same, so they share what was encoded."""
         assert call.principal is not None
-        seen: set[str] = set()
-        for upstream in self._directory.upstreams.values():
-            for definition in upstream.lists[method].values():
-                if not self._allowed(call.principal, kind, upstream, definition):
-                    continue
-                if kind in ("tool", "prompt"):
-                    yield definition.renamed(aggregate.join(upstream.name, definition.name))
-                elif definition.name not in seen:
-                    seen.add(definition.name)
-                    yield definition.body
+        lists = (upstream.lists[method] for upstream in self._directory.upstreams.values())
+        sources = (self._directory.edition, self._authoriser.edition, *lists)
+        whose = (call.endpoint, call.principal.roles, self._seen.whose(call))
+        entries = partial(self._entries, call, method)
+        page = self._lists.page(method, call.era, whose, sources, start_of(call.params), entries)
+        return Outcome(result=lapses.marked(page, self._lapses(call, method)))
 
-    def _allowed(self, principal: Principal, kind: Any, upstream: Upstream, definition: Definition) -> bool:
-        return self._authoriser.decide(principal, kind, upstream.name, definition.name).allowed
-
-    def _listed(self, call: Call, method: str, entries: Iterable[Raw]) -> Outcome:
-        """One page. The cursor is the gateway's own: the number of entries that were given out."""
-        start = _start_of(call)
-        items = list(entries)
-        result: dict[str, Any] = {methods.LIST_MEMBER[method]: items[start : start + PAGE_ITEMS]}
-        if start + PAGE_ITEMS < len(items):
-            result["nextCursor"] = urlsafe_b64encode(str(start + PAGE_ITEMS).encode()).decode()
-        content = encode(result)
-        return Outcome(result=bridge.modern_result(content, method) if call.era == "modern" else content)
+    def _lapses(self, call: Call, method: str) -> dict[str, Lapse]:
+        """The servers that the caller may know of and whose part of this list is not fresh."""
+        assert call.principal is not None
+        found = {name: upstream.lapse(method) for name, upstream in self._endpoint(call).upstreams.items()}
+        return {
+            name: lapse
+            for name, lapse in found.items()
+            if lapse is not None and self._authoriser.decide(call.principal, "server", name).allowed
+        }
 
     def _self_description(self, call: Call) -> dict[str, Any]:
         """Capabilities and instructions: a server's own on its transparent endpoint, all servers' on the aggregate."""
@@ -152,36 +162,15 @@ class Answers:
                 info = call.connection.info
                 return {"capabilities": info.capabilities, "instructions": info.instructions}
             info = call.upstream.live().info
-            offered = {
-                kind: _without_subscribe(info.capabilities[kind]) for kind in _PASSED_ON if kind in info.capabilities
-            }
+            offered = aggregate.passed_on(info.capabilities, call.era)
             return {"capabilities": offered, "instructions": info.instructions}
-        live = {up.name: up.connection.info for up in self._directory.upstreams.values() if up.connection is not None}
+        endpoint = self._endpoint(call)
+        known = {name: upstream.info for name, upstream in endpoint.upstreams.items() if upstream.info is not None}
+        told = {name: info.instructions for name, info in known.items()}
         return {
-            "capabilities": aggregate.capabilities(info.capabilities for info in live.values()),
-            "instructions": aggregate.instructions({name: info.instructions for name, info in live.items()}),
+            "capabilities": aggregate.capabilities([info.capabilities for info in known.values()], call.era),
+            "instructions": aggregate.instructions(told, endpoint.view.starts, endpoint.view.description),
         }
 
     def _info(self, call: Call) -> Raw:
         return call.upstream.live().info.server if call.upstream is not None else self._server_info
-
-
-def _without_subscribe(capability: Any) -> Any:
-    """Subscriptions to single resources are not passed on yet, so they are not offered."""
-    if not isinstance(capability, dict):
-        return {}
-    return {key: value for key, value in capability.items() if key != "subscribe"}
-
-
-def _start_of(call: Call) -> int:
-    cursor = call.params.get("cursor")
-    if cursor is None:
-        return 0
-    try:
-        token = decode_any(cursor)
-        start = int(urlsafe_b64decode(token[:_CURSOR_CHARS_MAX])) if isinstance(token, str) else -1
-    except ValueError:
-        start = -1
-    if start < 0:
-        raise Invalid("cursor.invalid", "the cursor is not one of this gateway's", "start again without a cursor")
-    return start

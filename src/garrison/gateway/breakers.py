@@ -8,11 +8,32 @@ closed ──too many failures──► open ──open_s later──► half-op
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
+
+from garrison.kernel.errors import GarrisonError
 
 State = Literal["closed", "half-open", "open"]
 Verdict = Literal["good", "failed", "unknown"]
 """`unknown`: the call was given up, and says nothing about the server."""
+
+AWAY = frozenset(
+    {
+        "server.lost",
+        "server.timeout",
+        "server.unreachable",
+        "server.no_answer",
+        "server.http_error",
+        "server.unavailable",
+    }
+)
+"""Failures that say that a server is away or stuck. Its own errors are answers, and say that it is well."""
+
+
+def verdict_of(failure: GarrisonError | None) -> Verdict:
+    """What an outcome says about the server."""
+    if failure is None:
+        return "good"
+    return "failed" if failure.code in AWAY else "unknown"
 
 
 @dataclass(frozen=True)
@@ -30,11 +51,17 @@ class BreakerPolicy:
     """So many calls at once try a server out, and so many must be good before it counts as well again."""
 
 
+class Judge(Protocol):
+    """Whoever let a call through and wants to hear what became of it."""
+
+    def tell(self, permit: Permit, verdict: Verdict, now_s: float) -> None: ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Permit:
     """A call may go; its verdict comes back with this. One from before the last change of state counts for nothing."""
 
-    breaker: Breaker
+    breaker: Judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +120,12 @@ class Breaker:
             return Wait(1.0)
         self._probing += 1
         return self.permit
+
+    def wait_s(self, now_s: float) -> float:
+        """Seconds until a call may go; 0 when one may go now. Changes nothing."""
+        if self.state == "open":
+            return max(0.0, self._until_s - now_s)
+        return 1.0 if self.state == "half-open" and self._probing >= self._policy.probes else 0.0
 
     def tell(self, permit: Permit, verdict: Verdict, now_s: float) -> None:
         """What became of a call that was let through."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
@@ -137,7 +137,7 @@ class Call:
         self.started_ns = started_ns
         """Monotonic nanoseconds."""
         self.endpoint = ""
-        """Name of the server for its transparent endpoint; empty for the aggregate."""
+        """Name of the server for its transparent endpoint, `profiles/NAME` for a profile's; empty for the aggregate."""
         self.era: Era = "legacy"
         self.version = LATEST_LEGACY
         self.sent_ns = 0
@@ -163,7 +163,7 @@ class Call:
         """The client's own connection to the server, where it has one."""
         self.upstream: Upstream | None = None
         """The server that the call needs; None where it needs none in particular."""
-        self.answer: Callable[[Call], Outcome | Pending] | None = None
+        self.answer: Callable[[Call], Outcome | Pending | Awaitable[Outcome | None]] | None = None
         """How the gateway answers this itself; None where the server does."""
         self.definition: Definition | None = None
         """The called tool's definition, where the server listed it."""

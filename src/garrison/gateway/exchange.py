@@ -12,7 +12,8 @@ from msgspec import UNSET, Raw
 from garrison.gateway import bridge, outbound, routing
 from garrison.gateway.backchannel import BackChannel
 from garrison.gateway.call import Call, Outcome
-from garrison.gateway.heads import reading_of
+from garrison.gateway.heads import is_transparent, reading_of
+from garrison.gateway.levels import at_least, level_in, level_wanted
 from garrison.gateway.parked import ParkedCalls
 from garrison.kernel.errors import GarrisonError, Invalid, TimedOut
 from garrison.protocol import methods
@@ -83,6 +84,10 @@ class Exchange:
         """Progress and logs of this request, to the client's stream as they come."""
         if self._call.finished or message.method is UNSET:
             return
+        if message.method == methods.LOG and self._call.era == "modern":
+            wanted = self.log_level
+            if not wanted or not at_least(level_in(message), wanted):
+                return
         params: Params | Raw | None = None if message.params is UNSET else message.params
         if message.method == methods.PROGRESS:
             if self._token is None:
@@ -91,9 +96,14 @@ class Exchange:
             self._postpone()
         self._tell(notification_frame(message.method, params))
 
+    @property
+    def log_level(self) -> str:
+        """What its client wants of the server's log; empty for nothing."""
+        return level_wanted(self._params if self._connection.info.era == "modern" else self._call.params)
+
     def streaming(self) -> None:
         """On its transparent endpoint a legacy server's stream stays one."""
-        if self._call.endpoint and self._call.era == "legacy":
+        if self._call.era == "legacy" and is_transparent(self._call.endpoint):
             self._open_stream()
 
     def question(self, question: Question) -> None:

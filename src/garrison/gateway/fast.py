@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +11,11 @@ import msgspec
 from msgspec import Raw
 
 from garrison.gateway import bridge, flows
-from garrison.gateway.breakers import Permit
+from garrison.gateway.breakers import Permit, Verdict
 from garrison.gateway.call import Call, HttpRequest, Outcome, Sink
 from garrison.gateway.exchange import Exchange
 from garrison.gateway.flows import Flow, FlowTable
+from garrison.gateway.heads import is_transparent
 from garrison.gateway.inflight import InFlight
 from garrison.gateway.outbound import JSON
 from garrison.gateway.pipeline import Pipeline
@@ -29,6 +29,7 @@ from garrison.gateway.stages.retry import Retry
 from garrison.gateway.stages.shed import Shed
 from garrison.gateway.upstreams.directory import Directory
 from garrison.gateway.upstreams.own import OwnConnections
+from garrison.gateway.upstreams.upstream import Upstream
 from garrison.identity.keys import KeyStore
 from garrison.identity.roles import Authoriser
 from garrison.kernel.clock import Clock
@@ -43,8 +44,6 @@ from garrison.telemetry.redaction import redactor
 
 TICK_S = 0.1
 """How often deadlines are looked at: one look at all calls costs less than a timer for each."""
-
-log = logging.getLogger("garrison.gateway")
 
 
 @dataclass(frozen=True)
@@ -94,65 +93,98 @@ class FastPath:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return False
         asked = message.params
-        flow = request.head.flows.get(asked.name)
+        flow = request.head.flows.get((asked.name, request.client))
         now_ns = time.monotonic_ns()
         if flow is None or asked.meta != flow.meta or now_ns >= flow.until_ns or not self._holds(flow):
             return False
         if flow.accepts is not None and not flow.accepts(asked.arguments):
             return False
-        if self._shed.in_flight >= self._shed.room or flow.breaker.state != "closed":
+        if self._shed.in_flight >= self._shed.room or not self._within_limits(flow.account, flow.upstream):
             return False
-        if not self._within_limits(flow.account, flow.upstream):
-            return False
-        call_id = self._new_id()
+        call = FastCall(self, flow, self._new_id(), request, sink, encode(message.id), asked.arguments, now_ns)
         try:
-            self._record(flow.intent.line(self._wall_ns(), "call.intent", call_id, "", 0))
+            seated = self._seat(call)
+            if seated:
+                self._record(flow.intent.line(self._wall_ns(), "call.intent", call.id, "", 0))
         except GarrisonError:
-            flow.account.in_flight -= 1
-            flow.upstream.left()
+            seated = False
+        if not seated:
+            self._leave(call, "unknown", now_ns)
             return False
         self._shed.count()
         self.taken += 1
-        FastCall(self, flow, call_id, request, sink, encode(message.id), now_ns).send(asked.arguments)
+        call.send()
         return True
 
     def _holds(self, flow: Flow) -> bool:
         """Whether what was decided still holds."""
-        upstream, connection, stages = flow.upstream, flow.connection, self._stages
-        keys, roles, servers, secrets = flow.editions
+        upstream, stages = flow.upstream, self._stages
+        keys, roles, names, secrets = flow.editions
         if stages.keys.edition is not keys or stages.authoriser.edition is not roles:
             return False
-        if stages.directory.edition is not servers or redactor.version != secrets:
+        if stages.directory.names is not names or redactor.version != secrets:
             return False
-        if upstream.lists is not flow.lists or connection.closed is not None:
+        if upstream.lists is not flow.lists or upstream.pool is not flow.pool or upstream.rewrites:
             return False
-        if flow.session is not None and stages.sessions.has_ended(flow.session):
+        if flow.session is not None and not self._session_is_same(flow.session, flow):
             return False
-        serving = upstream.connection if flow.owner is None else stages.own.find(flow.owner)
-        return serving is connection
+        if flow.owner is not None:
+            held = stages.own.find(flow.owner)
+            return held is not None and held.connection is flow.connection and held.view is flow.view
+        if stages.own.views and not is_transparent(flow.endpoint):
+            return False  # what this client is shown may be its own
+        return flow.pool is not None or (upstream.connection is flow.connection and flow.connection.closed is None)
+
+    def _session_is_same(self, session: Session, flow: Flow) -> bool:
+        if flow.server_era == "modern" and self._stages.forward.level(session) != flow.level:
+            return False
+        return not self._stages.sessions.has_ended(session)
 
     def _editions(self) -> tuple[object, object, object, int]:
         stages = self._stages
-        return stages.keys.edition, stages.authoriser.edition, stages.directory.edition, redactor.version
+        return stages.keys.edition, stages.authoriser.edition, stages.directory.names, redactor.version
+
+    def _seat(self, call: FastCall) -> bool:
+        """Give it a place at an instance. May raise a typed error when there is none now."""
+        flow = call.flow
+        if flow.pool is not None:
+            call.connection = flow.connection if flow.owner is not None else None
+            taken = flow.pool.take(call)
+            return taken and call.connection is not None and call.connection.info.era == flow.server_era
+        if flow.breaker is None:
+            return True
+        call.permit = flow.breaker.permit
+        return flow.breaker.state == "closed"
+
+    def _leave(self, call: FastCall, verdict: Verdict, now_ns: int) -> None:
+        """What was counted for a call is counted back."""
+        if call.permit is not None:
+            call.permit.breaker.tell(call.permit, verdict, now_ns / 1e9)
+        call.flow.account.in_flight -= 1
+        call.flow.upstream.left()
 
     def learn(self, call: Call, outcome: Outcome) -> None:
         """A call has ended. If it was a plain one, the next ones like it can take the fast path."""
         if not self.enabled or not flows.is_repeatable(call, outcome):
             return
-        name = flows.shown_name(call.request)
-        if name is not None and call.upstream is not None and call.definition is not None:
-            connection = call.connection or call.upstream.connection
-            if connection is not None and connection.closed is None:
-                self._flows.add(call.request.head, name, self._flow(call, connection))
+        name, upstream = flows.shown_name(call.request), call.upstream
+        if name is None or upstream is None:
+            return
+        connection = call.connection or upstream.connection
+        held = self._stages.own.find(call.owner) if call.owner is not None else None
+        if connection is None or connection.closed is not None or (call.owner is not None and held is None):
+            return
+        flow = self._flow(call, upstream, connection, held.view if held is not None else None)
+        self._flows.add(call.request.head, (name, call.request.client), flow)
 
-    def _flow(self, call: Call, connection: Connection) -> Flow:
-        upstream, definition, principal, stages = call.upstream, call.definition, call.principal, self._stages
-        assert upstream is not None
+    def _flow(self, call: Call, upstream: Upstream, connection: Connection, view: Upstream | None) -> Flow:
+        definition, principal, stages = call.definition, call.principal, self._stages
         assert definition is not None
         assert principal is not None
         sent = stages.forward.params(call, connection)
         before, after = flows.frame_around(sent)
         meta = call.params.get("_meta", msgspec.UNSET)
+        alone = upstream.pool is not None or (call.owner is not None and upstream.spec.transport == "stdio")
         return Flow(
             until_ns=time.monotonic_ns() + int(flows.HOLDS_S * 1e9),
             editions=self._editions(),
@@ -167,6 +199,8 @@ class FastPath:
             target=call.target,
             owner=call.owner,
             upstream=upstream,
+            view=view,
+            pool=upstream.pool,
             connection=connection,
             definition=definition,
             params={key: value for key, value in call.params.items() if key != "arguments"},
@@ -176,9 +210,10 @@ class FastPath:
             after=after,
             headers=connection.headers(call.method, sent),
             server_era=connection.info.era,
+            level=stages.forward.level(call.session) if call.session is not None else "",
             bridged=connection.info.era != call.era,
             account=stages.limit.account(principal.id),
-            breaker=stages.breaker.of(upstream),
+            breaker=None if alone else stages.breaker.of(upstream),
             budget=stages.retry.budget(upstream),
             intent=stages.intent.fixed(call),
             outcome=stages.audit.fixed(call),
@@ -204,9 +239,7 @@ class FastPath:
         except GarrisonError:
             return False
         stages.in_flight.remove(call)
-        flow.breaker.tell(call.permit, "good", now_ns / 1e9)
-        flow.account.in_flight -= 1
-        flow.upstream.left()
+        self._leave(call, "good", now_ns)
         self._shed.in_flight -= 1
         flow.forwarded.observe((now_ns - call.sent_ns) / 1e9)
         flow.called.observe((now_ns - call.started_ns) / 1e9)
@@ -220,7 +253,7 @@ class FastPath:
         call.endpoint, call.era, call.version, call.rpc_id = flow.endpoint, flow.era, flow.version, fast.rpc_id
         call.method, call.client_name, call.session = methods.TOOLS_CALL, flow.client, flow.session
         call.principal, call.target, call.owner, call.upstream = flow.principal, flow.target, flow.owner, flow.upstream
-        call.connection = flow.connection if flow.owner is not None else None
+        call.connection = fast.connection if flow.owner is not None or flow.pool is not None else None
         call.definition, call.arguments = flow.definition, fast.arguments
         call.params = {**flow.params, "arguments": raw(fast.arguments)}
         call.limited = call.counted = call.passed = True
@@ -229,8 +262,9 @@ class FastPath:
         stages.in_flight.add(call)
         self._pipeline.take_over(call)
         call.sink.on_disconnect(lambda: call.cancel("the client went away"))
-        exchange = stages.forward.take_over(call, flow.connection, fast.request_id)
-        flow.connection.replace(fast.request_id, exchange)
+        connection = fast.connection or flow.connection
+        exchange = stages.forward.take_over(call, connection, fast.request_id)
+        connection.replace(fast.request_id, exchange)
         return call, exchange
 
     def _tick(self) -> None:
@@ -249,6 +283,7 @@ class FastCall:
     __slots__ = (
         "_path",
         "arguments",
+        "connection",
         "due_ns",
         "flow",
         "id",
@@ -260,6 +295,7 @@ class FastCall:
         "sink",
         "started_ns",
     )
+    method = methods.TOOLS_CALL
 
     def __init__(
         self,
@@ -269,6 +305,7 @@ class FastCall:
         request: HttpRequest,
         sink: Sink,
         rpc_id: bytes,
+        arguments: dict[str, Any],
         started_ns: int,
     ) -> None:
         self._path = path
@@ -277,25 +314,30 @@ class FastCall:
         self.request = request
         self.sink = sink
         self.rpc_id = rpc_id
+        self.arguments = arguments
         self.started_ns = self.sent_ns = started_ns
         self.due_ns = started_ns + flow.timeout_ns
-        self.permit: Permit = flow.breaker.permit
+        self.permit: Permit | None = None
+        self.connection: Connection | None = flow.connection
+        self.request_id = 0
 
     @property
     def session(self) -> Session | None:
         return self.flow.session
 
-    def send(self, arguments: dict[str, Any]) -> None:
-        flow = self.flow
-        connection = flow.connection
+    def send(self) -> None:
+        flow, connection = self.flow, self.connection
+        assert connection is not None
         flow.budget.earn()
-        self.arguments = arguments
         self.request_id = request_id = connection.reserve()
         self.sink.on_disconnect(self.give_up)
         self._path.sent(self)
-        frame = b'{"jsonrpc":"2.0","id":%d%b%b%b' % (request_id, flow.before, encode(arguments), flow.after)
+        frame = b'{"jsonrpc":"2.0","id":%d%b%b%b' % (request_id, flow.before, encode(self.arguments), flow.after)
+        headers = flow.headers
+        if connection is not flow.connection:
+            headers = connection.headers(methods.TOOLS_CALL, flow.params)
         self.sent_ns = time.monotonic_ns()
-        connection.send(request_id, frame, self, flow.headers)
+        connection.send(request_id, frame, self, headers)
 
     # ── the reply ──
 

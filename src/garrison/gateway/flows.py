@@ -25,6 +25,7 @@ from garrison.gateway.stages.limit import Account
 from garrison.gateway.stages.screen import decode_tool_result
 from garrison.gateway.upstreams.definition import Definition
 from garrison.gateway.upstreams.own import Owner
+from garrison.gateway.upstreams.pool import Pool
 from garrison.gateway.upstreams.upstream import Upstream
 from garrison.identity.principals import Principal
 from garrison.protection.entries import Fixed
@@ -70,7 +71,7 @@ class Flow:
 
     until_ns: int
     editions: tuple[object, object, object, int]
-    """Of keys, roles, servers and secrets, when the decisions were made."""
+    """Of keys, roles, names and secrets, when the decisions were made."""
     meta: Raw | UnsetType
     lists: Mapping[str, Mapping[str, Definition]]
 
@@ -83,7 +84,11 @@ class Flow:
     target: Target
     owner: Owner | None
     upstream: Upstream
+    view: Upstream | None
+    """What the server lists to this client alone, in a process of its own."""
+    pool: Pool | None
     connection: Connection
+    """Where calls go; with a pool, one of those."""
     definition: Definition
     params: Params
     """All but the arguments."""
@@ -96,12 +101,16 @@ class Flow:
     after: bytes
     """The request to the server around its arguments, from the id on."""
     headers: Headers
+    """For `connection`."""
     server_era: Era
+    level: str
+    """What the client's session wants of a modern server's log."""
     bridged: bool
     """The server speaks the other era."""
 
     account: Account
-    breaker: Breaker
+    breaker: Breaker | None
+    """None where the instances have their own, or where nobody else is concerned."""
     budget: Budget
     intent: Fixed
     outcome: Fixed
@@ -127,6 +136,8 @@ def is_repeatable(call: Call, outcome: Outcome) -> bool:
     if call.method != methods.TOOLS_CALL or call.rpc_id is None or outcome.result is None:
         return False
     if call.answer is not None or call.streaming or call.retries or outcome.tool_error or not call.passed:
+        return False
+    if call.upstream is None or call.upstream.rewrites:
         return False
     if call.definition is None or call.definition.header_names or not call.params.keys() <= _MEMBERS:
         return False
@@ -170,13 +181,13 @@ class FlowTable:
     def __init__(self) -> None:
         self._heads: list[Head] = []
 
-    def add(self, head: Head, name: str, flow: Flow) -> None:
+    def add(self, head: Head, key: tuple[str, str], flow: Flow) -> None:
         if len(self._heads) >= FLOWS_MAX:
             for known in self._heads:
                 known.flows.clear()
             self._heads.clear()
-        if name not in head.flows:
+        if key not in head.flows:
             if len(head.flows) >= FLOWS_PER_HEAD_MAX:
                 head.flows.clear()
             self._heads.append(head)
-        head.flows[name] = flow
+        head.flows[key] = flow

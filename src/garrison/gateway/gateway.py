@@ -5,21 +5,28 @@ from __future__ import annotations
 import random
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 from garrison.gateway import outbound
 from garrison.gateway.answers import Answers
 from garrison.gateway.backchannel import BackChannel
 from garrison.gateway.batches import Batch, elements_of, request_of
 from garrison.gateway.breakers import BreakerPolicy
+from garrison.gateway.byways import Byways
 from garrison.gateway.call import Call, HttpRequest, Outcome, Sink
+from garrison.gateway.endpoints import Endpoints
 from garrison.gateway.fast import FastPath, Stages
 from garrison.gateway.heads import reading_of
 from garrison.gateway.inbound import Inbound
 from garrison.gateway.inflight import InFlight
 from garrison.gateway.kept import KeptAnswers
+from garrison.gateway.lists import KeptLists
+from garrison.gateway.loglevels import LogLevels
 from garrison.gateway.parked import ParkedCalls
 from garrison.gateway.pipeline import Pipeline
 from garrison.gateway.retries import RetryPolicy
+from garrison.gateway.routing import Own
+from garrison.gateway.seen import Seen
 from garrison.gateway.sessions import Session, Sessions
 from garrison.gateway.sse import OlderStreams
 from garrison.gateway.stages.admit import Admit
@@ -38,6 +45,11 @@ from garrison.gateway.stages.screen import Screen
 from garrison.gateway.stages.shed import Shed, ShedPolicy
 from garrison.gateway.stages.validate import Validate
 from garrison.gateway.streams import Streams
+from garrison.gateway.subscriptions import Subscriptions
+from garrison.gateway.taskids import TaskIds
+from garrison.gateway.tasks import Tasks
+from garrison.gateway.translation import Translation
+from garrison.gateway.unasked import Unasked
 from garrison.gateway.upstreams.directory import Directory
 from garrison.gateway.upstreams.own import OwnConnections
 from garrison.identity.keys import KeyStore
@@ -59,6 +71,7 @@ class Parts:
     metrics: Metrics
     sessions: Sessions
     parked: ParkedCalls
+    task_ids: TaskIds
     clock: Clock
     ids: Ids
     identity: dict[str, str]
@@ -74,11 +87,22 @@ class Gateway:
     """`handle` is the one way in."""
 
     def __init__(self, parts: Parts) -> None:
-        self.streams = Streams()
+        self.endpoints = Endpoints(parts.directory)
+        self.streams = Streams(self.endpoints.shows)
         self.in_flight = InFlight()
         self.back_channel = BackChannel()
         self.own = OwnConnections()
+        self.lists = KeptLists()
         self.parked = parts.parked
+        self.seen = Seen(parts.directory, self.endpoints, self.own)
+        self.unasked = Unasked(parts.directory, self.own, self.streams, self.back_channel)
+        self.subscriptions = Subscriptions(
+            parts.directory, self.endpoints, self.own, parts.authoriser, self.streams, self.unasked
+        )
+        self.levels = LogLevels(parts.directory, self.endpoints, self.own, parts.authoriser, self.unasked)
+        self.tasks = Tasks(parts.task_ids, parts.directory, self.endpoints, self.own, self.unasked)
+        parts.sessions.on_ended(self._forget_session)
+        self.own.on_sweep = parts.sessions.expire
         self.shed = Shed(parts.shed, parts.metrics, parts.clock.monotonic_s)
         self.breaker = CircuitBreaker(parts.breaker, parts.directory, parts.metrics, parts.clock.monotonic_s)
         self._ids = parts.ids
@@ -87,6 +111,7 @@ class Gateway:
         self._inbound = Inbound(parts.sessions)
         self._pipeline, self._fast = self._build(parts)
         parts.directory.on_changed(self.streams.announce)
+        parts.directory.on_reshown(self.streams.announce_all)
 
     def handle(self, request: HttpRequest, sink: Sink) -> None:
         """Serve one request to an MCP endpoint; the answer goes to `sink`, now or later."""
@@ -114,6 +139,13 @@ class Gateway:
         self._sessions.end(session)
         self.own.end(session.id)
 
+    def _forget_session(self, session: Session) -> None:
+        """However it ended: nothing that was held for it is left."""
+        self.own.end(session.id)
+        self.streams.close_all(session.id)
+        self.subscriptions.drop(session.id)
+        self.levels.drop(session.id)
+
     def _handle_batch(self, request: HttpRequest, sink: Sink, elements: list[bytes]) -> None:
         batch = Batch(sink, len(elements))
         for element in elements:
@@ -138,22 +170,39 @@ class Gateway:
         directory, authoriser = parts.directory, parts.authoriser
         answers = Answers(
             directory,
+            self.seen,
             authoriser,
             parts.sessions,
             self.streams,
             self.in_flight,
             self.back_channel,
             self.own,
+            self.lists,
             parts.identity,
         )
+        byways = Byways(directory, authoriser, self.subscriptions, self.tasks)
+        more: dict[Own, Any] = {
+            "set_level": self.levels.set_level,
+            "unsubscribe": self.subscriptions.unsubscribe,
+            "list_tasks": self.tasks.listed,
+        }
         durable = parts.ledger.settings.durability == "strict"
+        connect = Connect(directory, self.own, self.unasked)
         observe = Observe(parts.metrics, time.monotonic_ns)
         audit = Audit(parts.ledger, parts.clock, time.monotonic_ns)
         limit = Limit(parts.limits, parts.clock.monotonic_s)
         retry = Retry(parts.retry, directory, parts.metrics, random.random)
         intent = Intent(parts.ledger, parts.clock, durable=durable)
         forward = Forward(
-            self.in_flight, self.back_channel, self.parked, dict(parts.identity), parts.metrics, time.monotonic_ns
+            self.in_flight,
+            self.back_channel,
+            self.parked,
+            Translation(self.tasks),
+            self.levels,
+            dict(parts.identity),
+            parts.metrics,
+            time.monotonic_ns,
+            connect.reopen,
         )
         stages = (
             observe,
@@ -161,10 +210,10 @@ class Gateway:
             audit,
             Authenticate(parts.keys.verify),
             Admit(),
-            Route(directory, answers, self.streams, self.parked),
+            Route(directory, self.seen, answers, self.streams, self.parked, byways, more),
             Authorise(authoriser),
             limit,
-            Connect(directory, self.own, self.streams, self.back_channel),
+            connect,
             Validate(),
             Screen(authoriser),
             Cache(parts.kept, directory, parts.metrics, parts.clock.monotonic_s),

@@ -23,8 +23,12 @@ STREAM_OPEN = "stream/open"
 SESSION_END = "session/end"
 """What a legacy DELETE is called in records."""
 
+AGGREGATE = ""
+"""The endpoint `/mcp`, as calls and sessions know it."""
+_PROFILES = "profiles/"
+
 _VERBS = {"GET": STREAM_OPEN, "DELETE": SESSION_END}
-_OLDER = re.compile(r"(?:/servers/([^/]+))?/sse(?:/([A-Za-z0-9_-]+))?")
+_OLDER = re.compile(r"((?:/servers/[^/]+|/profiles/[^/]+)?)/sse(?:/([A-Za-z0-9_-]+))?")
 """Paths of the older transport: the stream, and where to post to it."""
 _ROUTING_HEADERS = {
     headers.VERSION: "MCP-Protocol-Version",
@@ -47,8 +51,8 @@ class Head:
     repeated: tuple[str, ...] = ()
     keep_alive: bool = True
     reading: HeadReading | None = None
-    flows: dict[str, Flow] = field(default_factory=dict)
-    """What the fast path knows of calls with this head, by the tool's name."""
+    flows: dict[tuple[str, str], Flow] = field(default_factory=dict)
+    """What the fast path knows of calls with this head, by the tool's name and the client's address."""
 
 
 def reading_of(head: Head) -> HeadReading:
@@ -98,7 +102,7 @@ class HeadReading:
         if older is not None:
             self.session, self.accepts_stream = older[2] or "", True
         try:
-            self.endpoint = older[1] or "" if older is not None else endpoint_of(head.path)
+            self.endpoint = endpoint_of(f"{older[1]}/mcp" if older is not None else head.path)
             self._check(head)
         except GarrisonError as error:
             self.problem = error
@@ -137,13 +141,32 @@ class HeadReading:
 
 
 def endpoint_of(path: str) -> str:
-    """`""` for `/mcp`, the server's name for `/servers/NAME/mcp`. Raises `NotFound`."""
+    """`""` for `/mcp`, the server's name for `/servers/NAME/mcp`, `profiles/NAME` for a profile. Raises `NotFound`."""
     if path == "/mcp":
-        return ""
+        return AGGREGATE
     parts = path.split("/")
-    if len(parts) == 4 and parts[1] == "servers" and parts[3] == "mcp" and parts[2]:
-        return parts[2]
-    raise NotFound("endpoint.unknown", "there is no MCP endpoint at this path", "use /mcp or /servers/NAME/mcp")
+    if len(parts) == 4 and parts[3] == "mcp" and parts[2]:
+        if parts[1] == "servers":
+            return parts[2]
+        if parts[1] == "profiles":
+            return profile_endpoint(parts[2])
+    hint = "use /mcp, /servers/NAME/mcp or /profiles/NAME/mcp"
+    raise NotFound("endpoint.unknown", "there is no MCP endpoint at this path", hint)
+
+
+def profile_endpoint(name: str) -> str:
+    """No server's name has a slash, so that none can be taken for a profile."""
+    return _PROFILES + name
+
+
+def profile_of(endpoint: str) -> str | None:
+    """The name of the profile whose endpoint it is; None for any other."""
+    return endpoint.removeprefix(_PROFILES) if endpoint.startswith(_PROFILES) else None
+
+
+def is_transparent(endpoint: str) -> bool:
+    """Whether it is one server's own endpoint, where nothing is renamed."""
+    return endpoint != AGGREGATE and not endpoint.startswith(_PROFILES)
 
 
 def presented_key(sent: Mapping[str, str]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import UNSET, Raw
 
+from garrison.gateway import unanswered
 from garrison.gateway.call import Call
 from garrison.gateway.heads import HeadReading, reading_of
 from garrison.gateway.refusals import ProtocolError, header_mismatch, unsupported_version
@@ -16,6 +17,8 @@ from garrison.gateway.sessions import Sessions
 from garrison.kernel.errors import GarrisonError
 from garrison.protocol import codes, methods
 from garrison.protocol.messages import (
+    EMPTY,
+    Id,
     Message,
     Params,
     decode_any,
@@ -29,6 +32,11 @@ from garrison.protocol.versions import DEFAULT_HTTP_VERSION, MODERN_VERSIONS
 
 METAS_MAX = 1024
 META_BYTES_MAX = 1024
+ID_BYTES_MAX = 1024
+"""An id comes back with every answer, errors included, which are to be small."""
+
+_FIRST_BYTE = {methods.META_VERSION: ord('"'), methods.META_CAPABILITIES: ord("{")}
+"""What a modern client has to say of itself: a text and an object."""
 
 
 class _MetaReading:
@@ -37,7 +45,9 @@ class _MetaReading:
     __slots__ = ("client", "missing", "version")
 
     def __init__(self, meta: Params) -> None:
-        self.missing = [key for key in (methods.META_VERSION, methods.META_CAPABILITIES) if key not in meta]
+        self.missing = [
+            key for key, first in _FIRST_BYTE.items() if key not in meta or memoryview(meta[key])[0] != first
+        ]
         self.version = text(meta, methods.META_VERSION)
         self.client = _name_of(meta.get(methods.META_CLIENT_INFO))
 
@@ -75,8 +85,10 @@ class Inbound:
             raise reading.problem
         message = call.message = read_message(call.request.body)
         if message.id is not UNSET and message.id is not None and message.method is not UNSET:
-            call.rpc_id = encode(message.id)  # a posted response has the id of our question, and gets no answer
+            call.rpc_id = _checked_id(message.id)
         call.method = "response" if message.method is UNSET else message.method
+        if call.rpc_id is None:  # a posted response has the id of our question, and gets no answer
+            unanswered.check(message, call.request.body)
         if reading.problem is not None:
             raise reading.problem
         call.params = _params(message)
@@ -88,10 +100,12 @@ class Inbound:
     def _read_modern(self, call: Call, reading: HeadReading) -> None:
         call.version = reading.version
         if call.rpc_id is None:
+            unanswered.check_modern(call.method, reading.method)
+            _meta(call.params)
             return  # a modern client has nothing to notify; it is acknowledged and dropped
         meta = self._meta_reading(call.params)
         if meta.missing:
-            message = f"params._meta lacks {', '.join(meta.missing)}"
+            message = f"params._meta lacks {', '.join(meta.missing)}, or they are of another type"
             raise ProtocolError("protocol.envelope", message, codes.INVALID_PARAMS)
         _check_headers(call, meta.version, reading)
         call.client_name = meta.client
@@ -111,6 +125,7 @@ class Inbound:
     def _read_legacy(self, call: Call, reading: HeadReading) -> None:
         if call.method == methods.INITIALIZE:
             call.client_name = _name_of(call.params.get("clientInfo"))
+            _check_capabilities(call.params)
             return
         in_body = text(_meta(call.params), methods.META_VERSION)
         if in_body:
@@ -140,6 +155,8 @@ def read_message(body: bytes | bytearray) -> Message:
     """Raises `ProtocolError` when the body is not one JSON-RPC 2.0 message."""
     try:
         message = decode_message(body)
+        if not body.isascii():
+            body.decode()  # raw parts are forwarded unread: they must be UTF-8 at least
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise _unreadable(body) from None
     if message.jsonrpc != "2.0" or not _is_whole(message):
@@ -158,9 +175,18 @@ def _unreadable(body: bytes | bytearray) -> ProtocolError:
     return ProtocolError("protocol.message", why, codes.INVALID_REQUEST)
 
 
+def _checked_id(found: Id) -> bytes:
+    written = encode(found)
+    if len(written) > ID_BYTES_MAX:
+        message = f"the id is larger than {ID_BYTES_MAX} bytes"
+        raise ProtocolError("protocol.id", message, codes.INVALID_REQUEST)
+    return written
+
+
 def _is_whole(message: Message) -> bool:
     if message.method is not UNSET:
-        return message.id is not None and bool(message.method)
+        one_kind = message.result is UNSET and message.error is UNSET
+        return message.id is not None and bool(message.method) and one_kind
     return message.id is not UNSET and (message.result is UNSET) != (message.error is UNSET)
 
 
@@ -178,6 +204,19 @@ def _meta(params: Params) -> Params:
         return members(params["_meta"])
     except (msgspec.MsgspecError, RecursionError):
         raise ProtocolError("protocol.meta", "params._meta must be an object", codes.INVALID_PARAMS) from None
+
+
+def _check_capabilities(params: Params) -> None:
+    """They are kept in the session, so they must be readable: not every number is."""
+    try:
+        decode_any(params.get("capabilities", EMPTY))
+    except (msgspec.MsgspecError, RecursionError):
+        message = "params.capabilities cannot be read"
+        raise ProtocolError("protocol.capabilities", message, codes.INVALID_PARAMS) from None
+
+
+def _begins(found: Raw | None, byte: int) -> bool:
+    return found is not None and memoryview(found)[0] == byte
 
 
 def _name_of(client_info: Raw | None) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from garrison.kernel.errors import GarrisonError, Invalid, Kind, Limited, Unavailable
+from garrison.kernel.errors import GarrisonError, Invalid, Kind, Limited, NotFound, Unavailable
 from garrison.protocol import codes
 from garrison.protocol.messages import RpcError, raw
 from garrison.protocol.versions import LEGACY_VERSIONS, MODERN_VERSIONS
@@ -61,6 +61,12 @@ def unsupported_version(requested: str) -> ProtocolError:
 
 def method_not_found(method: str) -> ProtocolError:
     return ProtocolError("protocol.method", f"Method not found: {method[:100]}", codes.METHOD_NOT_FOUND, 404)
+
+
+def unknown(kind: str, name: str) -> NotFound:
+    """The one answer for a tool, prompt or resource that is not there and for one that is not to be seen."""
+    hint = f"list the {kind}s of this endpoint: nothing else can be used here"
+    return NotFound(f"{kind}.unknown", f"Unknown {kind}: {name[:200]}", hint)
 
 
 def header_mismatch(header: str) -> ProtocolError:

@@ -26,13 +26,18 @@ Own = Literal[
     "list_templates",
     "open_legacy",
     "open_modern",
+    "set_level",
+    "unsubscribe",
+    "list_tasks",
 ]
 """Names of the answers that the gateway gives itself."""
 
 _LEGACY: Final[dict[str, Own]] = {
     methods.INITIALIZE: "initialize",
     methods.PING: "empty",
-    methods.SET_LEVEL: "empty",
+    methods.SET_LEVEL: "set_level",
+    methods.UNSUBSCRIBE: "unsubscribe",
+    methods.TASKS_LIST: "list_tasks",
     STREAM_OPEN: "open_legacy",
     SESSION_END: "end_session",
 }
@@ -50,6 +55,12 @@ _LISTS: Final[dict[str, Own]] = {
 AGGREGATE_FORWARDED = frozenset({methods.TOOLS_CALL, methods.PROMPTS_GET, methods.RESOURCES_READ, methods.COMPLETE})
 """What the aggregate passes on, to the server that the name or the URI leads to."""
 
+METHOD_CHARS_MAX = 200
+"""Longer ones are nobody's; servers repeat them in their errors."""
+
+_BY_VERB = frozenset({"open_legacy", "end_session"})
+"""Answers to a GET or DELETE; no message can ask for them by what they are called in records."""
+
 NEEDS_SERVER = frozenset({"initialize", "discover"})
 """Own answers that, on a transparent endpoint, repeat what the server said of itself."""
 
@@ -61,9 +72,11 @@ def own_answer(method: str, era: Era, *, is_request: bool, is_aggregate: bool, o
     """
     if not is_request and method not in _LEGACY:
         return "accepted"
-    if owned and method == methods.SET_LEVEL:
+    if owned and method in (methods.SET_LEVEL, methods.UNSUBSCRIBE):
         return None
     found = (_MODERN if era == "modern" else _LEGACY).get(method)
+    if found is not None and is_request and found in _BY_VERB:
+        return None
     if found is None and is_aggregate:
         found = _LISTS.get(method)
     return found
@@ -74,29 +87,33 @@ def is_known(method: str, era: Era, *, is_aggregate: bool, owned: bool = False) 
 
     A transparent endpoint passes on whatever it does not know, extensions included, but not the other era's methods.
     """
-    if method in methods.SUBSCRIPTIONS:
-        return owned and not is_aggregate
     if is_aggregate:
         return method in AGGREGATE_FORWARDED
-    return method not in (methods.REMOVED_IN_MODERN if era == "modern" else methods.ONLY_IN_MODERN)
+    if method in methods.OF_TASKS or method in methods.SUBSCRIPTIONS:
+        return owned and method in methods.SUBSCRIPTIONS
+    others = methods.REMOVED_IN_MODERN if era == "modern" else methods.ONLY_IN_MODERN
+    return method not in others and len(method) <= METHOD_CHARS_MAX
 
 
 def owner_of(call: Call, upstream: Upstream) -> Owner | None:
-    """Who needs a connection of its own to this server; None where the shared one serves.
+    """Who needs a connection of its own to this server; None where the shared one serves (docs/adr/0007).
 
-    A legacy session over HTTP has a session of its own there too, as it would without us, and a legacy client that
-    can be asked gets a process of its own behind pipes. Where the server speaks both eras, it is spoken to in the
-    client's. A modern server knows nothing of connections.
+    A legacy session has a session of its own at a server over HTTP, and a process of its own behind pipes, as it would
+    have without us; there the spec may say that all share one, except those who can be asked. Where the server speaks
+    both eras, it is spoken to in the client's. Modern clients have no sessions: in front of a legacy server, all of a
+    principal's are one. A modern server keeps nothing between two requests.
     """
-    if upstream.connection is None or upstream.refuses_legacy:
+    if upstream.refuses_legacy:
         return None
+    isolated = upstream.spec.transport == "stdio" and upstream.spec.session == "isolated"
     if call.session is not None:
-        needed = upstream.spec.transport != "stdio" or bool(call.session.capabilities)
-        return Owner(call.session.id, upstream.name, call.session.capabilities) if needed else None
-    if upstream.connection.info.era == "modern":
+        able = call.session.capabilities
+        needed = isolated or bool(able) or upstream.spec.transport != "stdio"
+        return Owner(call.session.id, upstream.name, able) if needed else None
+    if upstream.connection is None or upstream.connection.info.era == "modern" or call.principal is None:
         return None
     capabilities = askable(call)
-    if capabilities and call.principal is not None and call.method != methods.DISCOVER:
+    if (capabilities or isolated) and call.method != methods.DISCOVER:
         return Owner(call.principal.id, upstream.name, capabilities)
     return None
 

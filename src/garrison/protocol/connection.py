@@ -7,7 +7,7 @@ A transport below carries the bytes; it reports through `received`, `failed` and
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -96,6 +96,8 @@ class Connection:
     ) -> None:
         self.info = ServerInfo(era="legacy", version="")
         self.label = label
+        self.instance = 0
+        """Which of its server's instances it leads to; 0 where there is but one, or it is a client's own."""
         self._transport = transport
         self._introduction = Introduction(client, dict(capabilities or {}))
         self._legacy_only = legacy_only
@@ -107,8 +109,14 @@ class Connection:
         """Why the connection ended; None while it lives. Set by `lost` alone."""
         self._on_closed: list[Callable[[str], None]] = []
         self._on_message: list[Callable[[Message], None]] = []
+        self._on_renewed: list[Callable[[], None]] = []
         self._on_question: Callable[[Question], None] = Question.refuse
         transport.bind(self)
+
+    @property
+    def declared(self) -> Mapping[str, Any]:
+        """The client capabilities that the server was told of."""
+        return self._introduction.capabilities
 
     # ── requests ──
 
@@ -116,6 +124,10 @@ class Connection:
     def in_flight(self) -> int:
         """Requests without an answer."""
         return len(self._pending)
+
+    def replies(self) -> Iterable[Reply]:
+        """Whoever waits for an answer."""
+        return self._pending.values()
 
     def owes(self, request_id: int) -> bool:
         """Whether this request has no answer yet."""
@@ -190,7 +202,7 @@ class Connection:
         try:
             return await answer
         finally:
-            if self.info.version:
+            if self.info.version and method != methods.INITIALIZE:
                 self.cancel(request_id)
             elif self._pending.pop(request_id, None) is not None:
                 self._transport.abandon(request_id)
@@ -199,7 +211,7 @@ class Connection:
         """HTTP headers that the revision wants with a message; transports without headers ignore them."""
         if self.info.era == "legacy":
             return self._version_header()
-        key = methods.NAME_PARAM.get(method)
+        key = methods.NAME_IN_HEADER.get(method)
         name = text(params, key) if key and params else None
         return self._headers.get((method, name)) or self._modern_headers(method, name)
 
@@ -217,9 +229,18 @@ class Connection:
 
     async def open(self, timeout_s: float) -> None:
         """Find out the server's era and shake hands. Raises a typed error when that fails in time."""
+        await self._shake_hands(timeout_s, legacy_only=self._legacy_only)
+
+    async def renew(self, timeout_s: float) -> None:
+        """Shake hands again, for the server has lost our session. Raises as `open` does."""
+        await self._shake_hands(timeout_s, legacy_only=True)
+        for callback in self._on_renewed:
+            callback()
+
+    async def _shake_hands(self, timeout_s: float, *, legacy_only: bool) -> None:
         try:
             async with asyncio.timeout(timeout_s):
-                self.info = await negotiate(self, self._introduction, legacy_only=self._legacy_only)
+                self.info = await negotiate(self, self._introduction, legacy_only=legacy_only)
         except TimeoutError:
             raise handshake_timeout(self.label, timeout_s) from None
         self._headers.clear()
@@ -246,6 +267,10 @@ class Connection:
     def on_message(self, callback: Callable[[Message], None]) -> None:
         """Call back for each notification that belongs to no request."""
         self._on_message.append(callback)
+
+    def on_renewed(self, callback: Callable[[], None]) -> None:
+        """Call back when the server had lost our session and has given us another one, which knows nothing."""
+        self._on_renewed.append(callback)
 
     def on_question(self, callback: Callable[[Question], None]) -> None:
         """Call back for what the server asks while no request is in flight."""

@@ -96,3 +96,9 @@ class Observed:
     hint: str = ""
     log_tail: tuple[str, ...] = ()
     """The last lines of its log, when it failed."""
+    number: int = 1
+    """Which of its instances, counted from 1; of a server with several, the one that is best off."""
+    ready: int = 0
+    """How many of its instances run; of one instance alone it says nothing."""
+    each: tuple[Observed, ...] = ()
+    """The instances one by one, where there are several."""

@@ -1,4 +1,4 @@
-"""Keeps one server in the state that is wanted: one task, one life after the other."""
+"""Keeps one instance of a server in the state that is wanted: one task, one life after the other."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ FAILING = frozenset({State.BACKOFF, State.FATAL, State.AUTH_NEEDED})
 class Keeper(Generic[L]):
     """`link` is the live connection, None while there is none to use."""
 
-    def __init__(self, spec: ServerSpec, means: Means[L]) -> None:
+    def __init__(self, spec: ServerSpec, means: Means[L], number: int = 1) -> None:
         self.link: L | None = None
-        self.observed = Observed(spec.name, spec)
+        self.observed = Observed(spec.name, spec, number=number)
         self.settled = asyncio.Event()
         """Set once the present start has had its first verdict: running, failed, or not wanted."""
         self.settled.set()

@@ -54,6 +54,9 @@ class Means(Generic[L]):
     drained: Callable[[str], Awaitable[None]]
     """Returns when no call to the server is in flight any more."""
     busy: Callable[[str], bool]
+    drained_at: Callable[[str, int], Awaitable[None]]
+    """Returns when no call is at this instance, by its number, of a server that has several."""
+    busy_at: Callable[[str, int], bool]
     slots: StartSlots
     policies: Policies
     ids: Ids

@@ -6,15 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from garrison.catalog.spec import ServerSpec
+from garrison.catalog.spec import RUNTIME_FIELDS, ServerSpec
 from garrison.runtimes.instance import Observed
 
 Step = Literal["add", "start", "stop", "restart", "update"]
 """`add`: a new one (started when eager). `start`: a known one that has become eager. `update`: take the new spec
 over without touching the instance. `stop`: it should no longer exist."""
-
-RUNTIME_FIELDS = ("transport", "command", "url", "headers", "env", "cwd")
-"""What an instance is made of. The other fields are read anew with every call."""
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from garrison.catalog.spec import ServerSpec, Transport
 from garrison.kernel.clock import Clock, SystemClock
 from garrison.kernel.errors import NotFound, Unavailable
 from garrison.kernel.ids import Ids, RandomIds
+from garrison.runtimes.crew import Crew
 from garrison.runtimes.driver import Driver
 from garrison.runtimes.instance import Instance, Observed, State
-from garrison.runtimes.keeper import Keeper
 from garrison.runtimes.life import L, Means, Policies
 from garrison.runtimes.reconcile import Action, reconcile
 from garrison.runtimes.slots import StartSlots
@@ -25,10 +25,14 @@ _log = logging.getLogger("garrison.runtimes")
 
 Subscriber = Callable[[str, Observed, L | None], None]
 """Called with the server's name, what is seen of it, and the connection to use (None: there is none).
-It must not block and must not call back into the supervisor, except for `note_tools`."""
+It must not block and must not call back into the supervisor, except for `note_tools` and `links`."""
 
 
 async def _nothing_in_flight(server: str) -> None:
+    return
+
+
+async def _nothing_at(server: str, number: int) -> None:
     return
 
 
@@ -44,6 +48,9 @@ class Hooks:
     """Returns when no call to the server is in flight; waited for before a stop that was asked for."""
     busy: Callable[[str], bool] = lambda server: False
     """Whether calls to the server are in flight; silence on pings is then not held against it."""
+    drained_at: Callable[[str, int], Awaitable[None]] = _nothing_at
+    """As `drained`, for one instance, by its number, of a server that has several."""
+    busy_at: Callable[[str, int], bool] = lambda server, number: False
 
 
 @dataclass(frozen=True)
@@ -71,8 +78,9 @@ class Supervisor(Generic[L]):
         self._hooks = hooks or Hooks()
         self._policies = policies or Policies()
         self._world = world or World()
-        self._slots = StartSlots(self._policies.starts_at_once)
-        self._keepers: dict[str, Keeper[L]] = {}
+        self.slots = StartSlots(self._policies.starts_at_once)
+        """Whoever else starts processes takes them from here too."""
+        self._crews: dict[str, Crew[L]] = {}
         self._subscribers: list[Subscriber[L]] = []
         self._applying = asyncio.Lock()
         self._recovered = False
@@ -92,50 +100,56 @@ class Supervisor(Generic[L]):
             return actions
 
     async def restart(self, name: str, why: str = "asked for") -> None:
-        """End it and start it afresh, `fatal` ones and lazy ones too; returns when it has had its first verdict."""
-        keeper = self._keeper(name)
-        await keeper.restart(why)
-        await keeper.settled.wait()
+        """End it and start it afresh, `fatal` ones and lazy ones too; returns when it has had its first verdict.
+
+        Several instances are restarted one after the other, so that the others serve meanwhile.
+        """
+        await self._crew(name).restart(why)
 
     async def demand(self, name: str) -> L:
         """The live connection of a server; a lazy one is started. Raises `NotFound` or `Unavailable`."""
-        return await self._keeper(name).demand()
+        return await self._crew(name).demand()
 
     async def settled(self) -> None:
         """Every server has had its first verdict: running, stopped (lazy), fatal, or failed and to be tried again."""
-        for keeper in list(self._keepers.values()):
-            await keeper.settled.wait()
+        for crew in list(self._crews.values()):
+            await crew.settled()
 
     async def stop_all(self) -> None:
         """Drain and end every server; returns when nothing of them is left. Final."""
         self._closed = True
-        await asyncio.gather(*(keeper.retire("the fleet goes down") for keeper in self._keepers.values()))
+        await asyncio.gather(*(crew.retire("the fleet goes down") for crew in self._crews.values()))
 
     # ── what is seen ────────────────────────────────────────────────────────────────────────────────────────────
 
     def subscribe(self, callback: Subscriber[L]) -> Callable[[], None]:
         """Tell `callback` everything seen from now on, and the present state at once; returns what ends it."""
         self._subscribers.append(callback)
-        for name, keeper in self._keepers.items():
-            callback(name, keeper.observed, keeper.link)
+        for name, crew in self._crews.items():
+            callback(name, crew.observed, crew.link)
         return lambda: self._subscribers.remove(callback)
 
     def observed(self) -> dict[str, Observed]:
-        return {name: keeper.observed for name, keeper in self._keepers.items()}
+        return {name: crew.observed for name, crew in self._crews.items()}
 
     def connection(self, name: str) -> L | None:
         """The live connection, if there is one; starts nothing."""
-        keeper = self._keepers.get(name)
-        return keeper.link if keeper is not None else None
+        crew = self._crews.get(name)
+        return crew.link if crew is not None else None
+
+    def links(self, name: str) -> Mapping[int, L]:
+        """The connections to all instances of a server that may be called, by their numbers."""
+        crew = self._crews.get(name)
+        return crew.links if crew is not None else {}
 
     def note_tools(self, name: str, count: int) -> None:
         """Whoever lists a server's tools says here how many there are."""
-        if name in self._keepers:
-            self._keepers[name].note(tools=count)
+        if name in self._crews:
+            self._crews[name].note_tools(count)
 
     def logs(self, name: str, lines: int) -> Sequence[str]:
         """The last lines of a server's log, oldest first. Raises `NotFound`."""
-        return self._drivers[self._keeper(name).observed.spec.transport].logs(name, lines)
+        return self._drivers[self._crew(name).observed.spec.transport].logs(name, lines)
 
     # ── steps ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -149,33 +163,33 @@ class Supervisor(Generic[L]):
         if action.step == "add":
             await self._add(spec, action.reason, start=spec.start == "eager")
         elif action.step == "restart":
-            running = self._keepers[action.server].observed.state is not State.STOPPED
-            await self._keepers[action.server].retire(action.reason)
+            running = self._crews[action.server].observed.state is not State.STOPPED
+            await self._crews[action.server].retire(action.reason)
             await self._add(spec, action.reason, start=running or spec.start == "eager")
         else:
-            keeper = self._keepers[action.server]
-            keeper.note(spec=spec)
-            if action.step == "start" and not self._closed and keeper.observed.state is State.STOPPED:
-                await keeper.start(action.reason)
+            crew = self._crews[action.server]
+            await crew.update(spec)
+            if action.step == "start" and not self._closed and crew.observed.state is State.STOPPED:
+                await crew.start(action.reason)
 
     async def _add(self, spec: ServerSpec, why: str, *, start: bool) -> None:
-        keeper = Keeper(spec, self._means(spec))
-        self._keepers[spec.name] = keeper
-        self._publish(keeper.observed, None)
+        crew = Crew(spec, self._means(spec), self._publish)
+        self._crews[spec.name] = crew
+        self._publish(crew.observed, None)
         if start and not self._closed:
-            await keeper.start(why)
+            await crew.start(why)
 
     async def _remove(self, action: Action) -> None:
-        await self._keepers[action.server].retire(action.reason)
-        del self._keepers[action.server]
+        await self._crews[action.server].retire(action.reason)
+        del self._crews[action.server]
 
-    def _keeper(self, name: str) -> Keeper[L]:
+    def _crew(self, name: str) -> Crew[L]:
         if self._closed:
             raise Unavailable("supervisor.stopping", "the fleet is going down")
-        keeper = self._keepers.get(name)
-        if keeper is None:
+        crew = self._crews.get(name)
+        if crew is None:
             raise NotFound("server.unknown", f"there is no server {name!r}", "garrison server list shows them all")
-        return keeper
+        return crew
 
     def _means(self, spec: ServerSpec) -> Means[L]:
         return Means(
@@ -186,7 +200,9 @@ class Supervisor(Generic[L]):
             publish=self._publish,
             drained=self._hooks.drained,
             busy=self._hooks.busy,
-            slots=self._slots,
+            drained_at=self._hooks.drained_at,
+            busy_at=self._hooks.busy_at,
+            slots=self.slots,
             policies=self._policies,
             ids=self._world.ids,
             clock=self._world.clock,

@@ -7,7 +7,7 @@ from types import MappingProxyType
 import msgspec
 
 from garrison.catalog.snapshot import Snapshot
-from garrison.catalog.spec import RoleSpec, ServerSpec
+from garrison.catalog.spec import ProfileSpec, RoleSpec, ServerSpec
 from garrison.kernel.errors import Invalid, NotFound
 from garrison.kernel.home import Home, write_private
 from garrison.surfaces.settings import Settings
@@ -18,6 +18,7 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
 
     servers: dict[str, ServerSpec] = {}
     roles: dict[str, RoleSpec] = {}
+    profiles: dict[str, ProfileSpec] = {}
 
 
 class Desired(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,11 +40,12 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
         return self.catalog.servers
 
     def snapshot(self) -> Snapshot:
-        return Snapshot(MappingProxyType(self.catalog.servers), MappingProxyType(self.catalog.roles))
+        kept = self.catalog
+        return Snapshot(MappingProxyType(kept.servers), MappingProxyType(kept.roles), MappingProxyType(kept.profiles))
 
 
 def catalog_of(snapshot: Snapshot) -> Catalog:
-    return Catalog(servers=dict(snapshot.servers), roles=dict(snapshot.roles))
+    return Catalog(servers=dict(snapshot.servers), roles=dict(snapshot.roles), profiles=dict(snapshot.profiles))
 
 
 def write_desired(home: Home, desired: Desired) -> None:

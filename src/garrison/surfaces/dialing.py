@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from garrison.catalog.spec import ServerSpec, Transport
 from garrison.kernel.clock import Clock
+from garrison.kernel.errors import GarrisonError, TimedOut, Unavailable
 from garrison.kernel.ids import Ids
 from garrison.protocol.connection import Connection
 from garrison.protocol.transports.http import HttpTransport
 from garrison.protocol.transports.sse import SseTransport
 from garrison.protocol.transports.stdio import StdioTransport
-from garrison.runtimes.driver import Driver
+from garrison.runtimes import crew
+from garrison.runtimes.driver import Capability, Driver
 from garrison.runtimes.instance import HttpEndpoint, Instance
+from garrison.runtimes.slots import StartSlots
 from garrison.telemetry import names
 from garrison.telemetry.metrics import Metrics
 
@@ -74,7 +77,8 @@ class ConnectionTimes:
 class Dialer:
     """Opens connections of clients' own: another process for a server behind pipes, another session over HTTP.
 
-    `spec_of` gives a server's spec with its references resolved, and raises what is wrong with them.
+    `spec_of` gives a server's spec with its references resolved, and raises what is wrong with them. `places` says
+    which of a server's addresses are to be tried, by the numbers of their instances; 0 where there is but one.
     """
 
     def __init__(
@@ -84,7 +88,11 @@ class Dialer:
         spec_of: Callable[[str], ServerSpec],
         ids: Ids,
         times: ConnectionTimes,
+        slots: StartSlots,
+        places: Callable[[str], Sequence[int]] = lambda server: (0,),
     ) -> None:
+        self._places = places
+        self._slots = slots
         self._drivers = drivers
         self._connector = connector
         self._spec_of = spec_of
@@ -96,11 +104,34 @@ class Dialer:
         """An open legacy connection; when it closes, its instance is stopped. Raises typed errors."""
         spec = self._spec_of(server)
         driver = self._drivers[spec.transport]
-        instance = await driver.start(spec, self._ids.new())
+        if Capability.SPAWNS not in driver.capabilities:
+            return await self._open_somewhere(driver, spec, capabilities)
+        release = await self._slots.take()
         try:
-            connection = self._connector.connect(instance, capabilities, legacy_only=True)
+            return await self._open(driver, spec, capabilities)
+        finally:
+            release()
+
+    async def _open_somewhere(self, driver: Driver, spec: ServerSpec, capabilities: Mapping[str, Any]) -> Connection:
+        """At the first of its addresses that answers; calls on the connection then stay there."""
+        failure: GarrisonError | None = None
+        for number in self._places(spec.name):
+            try:
+                connection = await self._open(driver, crew.spec_of(spec, number), capabilities)
+            except (Unavailable, TimedOut) as error:
+                failure = failure or error
+            else:
+                connection.instance = number
+                return connection
+        raise failure or Unavailable("server.unavailable", f"no instance of server {spec.name} serves")
+
+    async def _open(self, driver: Driver, spec: ServerSpec, capabilities: Mapping[str, Any]) -> Connection:
+        instance = await driver.start(spec, self._ids.new())
+        connection = self._connector.connect(instance, capabilities, legacy_only=True)
+        try:
             await connection.open(spec.startup_timeout_s)
         except BaseException:
+            await connection.close()
             await driver.stop(instance)
             raise
         connection.on_closed(lambda reason: self._stop(driver, instance))

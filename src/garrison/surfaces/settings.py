@@ -81,6 +81,14 @@ class LimitSettings(msgspec.Struct, frozen=True, kw_only=True):
             description="Calls to one server without an answer yet; 0: no limit. A slow server cannot hold everything.",
         ),
     ] = 1_000
+    concurrent_calls_per_instance: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Calls to one instance without an answer yet, of a server that has several; 0: no limit. What "
+            "is more goes to the others.",
+        ),
+    ] = 500
     concurrent_calls_of_all: Annotated[
         int,
         Meta(
@@ -118,6 +126,40 @@ class BreakerSettings(msgspec.Struct, frozen=True, kw_only=True):
     open_max_s: Annotated[
         float, Meta(gt=0, description="Seconds for which it is left alone at most, so that a recovery is noticed.")
     ] = 300.0
+
+
+class SpreadSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How calls are spread over the instances of a server that has several."""
+
+    failed_in_a_row: Annotated[
+        int,
+        Meta(ge=0, description="Failures in a row after which an instance is left out for a while; 0: never."),
+    ] = 3
+    slower_times: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="An instance whose calls take so many times as long as the others' (median of the last 32) is "
+            "left out for a while; 0: never.",
+        ),
+    ] = 5.0
+    ejected_share_max: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1,
+            description="Share of a server's instances that may be left out at once for standing out; one at least, "
+            "if there are two, and never all of them. 0: none.",
+        ),
+    ] = 0.5
+    eject_first_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            description="Seconds for which an instance is left out at first; doubled each time it fails its trial.",
+        ),
+    ] = 10.0
+    eject_max_s: Annotated[float, Meta(gt=0, description="Seconds for which it is left out at most.")] = 300.0
 
 
 class RetrySettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -200,6 +242,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     edge: EdgeSettings = EdgeSettings()
     limits: LimitSettings = LimitSettings()
     breaker: BreakerSettings = BreakerSettings()
+    spread: SpreadSettings = SpreadSettings()
     retry: RetrySettings = RetrySettings()
     cache: CacheSettings = CacheSettings()
     ledger: LedgerGroup = LedgerGroup()

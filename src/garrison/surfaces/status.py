@@ -30,7 +30,7 @@ def server_row(
         "era": observed.era,
         "version": observed.version,
         "tools": len(upstream.tools) if upstream is not None and upstream.listed else None,
-        "error": observed.error or listing_problem or _LEFT_ALONE[breaker],
+        "error": observed.error or _of_the_others(observed) or listing_problem or _LEFT_ALONE[breaker],
         "hint": observed.hint,
         "startup_s": round(observed.startup_s, 3),
         "started_at": observed.started_at,
@@ -38,7 +38,36 @@ def server_row(
         "breaker": breaker,
         "pid": observed.pid,
         "log_tail": list(observed.log_tail),
+        "instances": _instances(spec, observed, upstream),
     }
+
+
+def _instances(spec: ServerSpec, observed: Observed, upstream: Upstream | None) -> dict[str, Any]:
+    """How many there are and should be; one by one where there are several."""
+    if not observed.each:
+        return {"ready": observed.ready, "wanted": spec.count}
+    pool = upstream.pool if upstream is not None else None
+    shunned = pool.left_alone() if pool is not None else set()
+    each = [
+        {
+            "number": one.number,
+            "state": str(one.state),
+            "pid": one.pid,
+            "url": one.spec.url,
+            "restarts": one.restarts,
+            "started_at": one.started_at,
+            "left_alone": one.number in shunned,
+            "error": one.error,
+        }
+        for one in observed.each
+    ]
+    return {"ready": observed.ready, "wanted": spec.count, "each": each}
+
+
+def _of_the_others(observed: Observed) -> str:
+    """What is wrong with an instance, while others serve."""
+    failed = [one for one in observed.each if one.error]
+    return f"instance {failed[0].number} is {failed[0].state}: {failed[0].error}" if failed else ""
 
 
 def _row(spec: ServerSpec) -> dict[str, Any]:
@@ -57,4 +86,5 @@ def _row(spec: ServerSpec) -> dict[str, Any]:
         "restarts": 0,
         "breaker": "closed",
         "pid": 0,
+        "instances": {"ready": 0, "wanted": spec.count},
     }

@@ -22,11 +22,15 @@ from garrison.gateway.retries import RetryPolicy
 from garrison.gateway.sessions import Sessions
 from garrison.gateway.stages.limit import Limits
 from garrison.gateway.stages.shed import ShedPolicy
+from garrison.gateway.taskids import TaskIds
 from garrison.gateway.upstreams.directory import Directory
+from garrison.gateway.upstreams.outliers import OutlierPolicy
+from garrison.gateway.upstreams.own import OwnConnections
+from garrison.gateway.upstreams.pool import Spread
 from garrison.identity.keys import KeyStore
 from garrison.identity.roles import Authoriser
 from garrison.identity.secrets import SecretsFile
-from garrison.kernel.clock import SystemClock
+from garrison.kernel.clock import Clock, SystemClock
 from garrison.kernel.errors import GarrisonError, Invalid
 from garrison.kernel.home import Home, write_private
 from garrison.kernel.ids import RandomIds, SequenceIds
@@ -37,7 +41,7 @@ from garrison.protocol.transports.stdio import StdioTransport
 from garrison.runtimes.driver import Driver
 from garrison.runtimes.drivers.process import ProcessDriver, Surroundings
 from garrison.runtimes.drivers.remote import RemoteDriver
-from garrison.runtimes.instance import Observed
+from garrison.runtimes.instance import Observed, State
 from garrison.runtimes.life import Policies
 from garrison.runtimes.probes import HealthPolicy
 from garrison.runtimes.reaper import Reaper
@@ -87,7 +91,7 @@ def build(home: Home, settings: Settings, snapshot: Snapshot, fleet_id: str) -> 
     keys = KeyStore(home.keys, clock)
     keys.ensure_admin(home)
     authoriser = Authoriser(snapshot.roles)
-    directory = Directory()
+    directory = Directory(_spread(settings, clock))
     directory.apply(snapshot)
     session_key = _session_key(home)
     parts = Parts(
@@ -98,6 +102,7 @@ def build(home: Home, settings: Settings, snapshot: Snapshot, fleet_id: str) -> 
         metrics=metrics,
         sessions=Sessions(session_key, clock, ids, session_times(metrics)),
         parked=ParkedCalls(session_key, ids),
+        task_ids=TaskIds(session_key),
         clock=clock,
         ids=SequenceIds(),
         identity=IDENTITY,
@@ -111,6 +116,8 @@ def build(home: Home, settings: Settings, snapshot: Snapshot, fleet_id: str) -> 
     supervisor, dialer = _supervisor(home, settings, parts, reaper, fleet_id)
     gateway = Gateway(parts)
     gateway.own.dial = dialer
+    drain_s = settings.edge.drain_s
+    supervisor.subscribe(lambda name, observed, link: follow(gateway.own, observed, link, drain_s))
     return Fleet(home, settings, directory, supervisor, dialer, gateway, keys, authoriser, ledger, metrics, reaper)
 
 
@@ -127,6 +134,8 @@ def _supervisor(
         record=lambda change, server, detail: record_change(ledger, ADMIN, change, server, detail),
         drained=directory.drained,
         busy=directory.busy,
+        drained_at=directory.drained_at,
+        busy_at=directory.busy_at,
     )
     health = HealthPolicy(
         settings.supervisor.health_interval_s,
@@ -141,29 +150,67 @@ def _supervisor(
         hooks,
         Policies(health=health, drain_s=settings.edge.drain_s),
     )
-    supervisor.subscribe(lambda name, observed, link: publish(directory, times, name, observed, link))
+
+    def seen(name: str, observed: Observed, link: Connection | None) -> None:
+        publish(directory, times, name, observed, link, supervisor.links(name))
+
+    supervisor.subscribe(seen)
 
     async def demand(server: str) -> None:
         await supervisor.demand(server)
 
     directory.demand = demand
-    dialer = Dialer(drivers, connector, lambda name: hooks.resolve(directory.get(name).spec), RandomIds(), times)
+    spec_of = lambda name: hooks.resolve(directory.get(name).spec)  # noqa: E731
+    dialer = Dialer(drivers, connector, spec_of, RandomIds(), times, supervisor.slots, directory.places)
     return supervisor, dialer
 
 
+LEAVING = frozenset({State.DRAINING, State.STOPPING, State.STOPPED})
+"""What a server's state is when its end was asked for. One that ended by itself is not in them."""
+
+GONE = frozenset({State.EXITED, State.BACKOFF, State.FATAL})
+"""What an instance's state is when it has ended by itself."""
+
+
+def follow(own: OwnConnections, observed: Observed, link: Connection | None, drain_s: float) -> None:
+    """Clients' own processes come and go with the server that they are of; its faults are not theirs.
+
+    What they have at one address of several ends with what is there.
+    """
+    for one in observed.each if observed.spec.urls else ():
+        if one.state in GONE:
+            own.lose(observed.server, one.number)
+    first = observed.each[0] if observed.each else observed
+    if first.state in LEAVING:
+        own.retire(observed.server, drain_s)
+    elif link is not None:
+        own.serves(observed.spec)
+
+
 def session_times(metrics: Metrics) -> Callable[[float], None]:
-    """Takes the seconds that a client's session lived, when it is ended: `mcp.server.session.duration`."""
-    about = "How long sessions lived that their clients ended."
+    """Takes the seconds that a client's session lived, when it ends: `mcp.server.session.duration`."""
+    about = "How long clients' sessions lived."
     return metrics.histogram(names.SERVER_SESSION_DURATION, about).cell().observe
 
 
 def publish(
-    directory: Directory, times: ConnectionTimes, name: str, observed: Observed, link: Connection | None
+    directory: Directory,
+    times: ConnectionTimes,
+    name: str,
+    observed: Observed,
+    link: Connection | None,
+    links: Mapping[int, Connection],
 ) -> None:
-    """The supervisor's news, for the gateway's view."""
+    """The supervisor's news, for the gateway's view. `links`: to all instances that may be called, by number."""
     upstream = directory.upstreams.get(name)
     if upstream is None:
         return
+    if upstream.pool is not None or upstream.spec.count > 1:
+        for joined in directory.manned(name, links):
+            times.watch(joined)
+        if links:
+            return
+        link = None
     if link is None:
         directory.lost(name, observed.error or f"it is {observed.state}", observed.hint)
     elif upstream.connection is not link:
@@ -174,6 +221,7 @@ def publish(
 async def stop(fleet: Fleet) -> None:
     """End everything that runs, in order: clients' own connections, then the servers."""
     fleet.gateway.parked.close()
+    fleet.gateway.subscriptions.close()
     await fleet.gateway.own.close()
     await fleet.dialer.settled()
     await fleet.supervisor.stop_all()
@@ -225,6 +273,18 @@ def _breaker(settings: Settings) -> BreakerPolicy:
         open_first_s=given.open_first_s,
         open_max_s=given.open_max_s,
     )
+
+
+def _spread(settings: Settings, clock: Clock) -> Spread:
+    given = settings.spread
+    outliers = OutlierPolicy(
+        failed_in_a_row=given.failed_in_a_row,
+        slower_times=given.slower_times,
+        ejected_share_max=given.ejected_share_max,
+        eject_first_s=given.eject_first_s,
+        eject_max_s=given.eject_max_s,
+    )
+    return Spread(_breaker(settings), outliers, settings.limits.concurrent_calls_per_instance, clock.monotonic_s)
 
 
 def _session_key(home: Home) -> bytes:

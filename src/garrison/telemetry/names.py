@@ -25,7 +25,14 @@ TRANSPORT = "network.transport"
 SERVER = "garrison.server.name"
 """Ours: the catalog's name of the upstream server."""
 
+INSTANCE = "garrison.instance.number"
+"""Ours: which instance of a server that has several; at most 64."""
+
 # Gauges of the fleet: ours.
+SERVER_INSTANCES = "garrison.server.instances"
+INSTANCE_CALLS_IN_FLIGHT = "garrison.instance.calls_in_flight"
+INSTANCE_LEFT_ALONE = "garrison.instance.left_alone"
+INSTANCES_EJECTED = "garrison.instances.ejected"
 SERVER_RUNNING = "garrison.server.running"
 SERVER_RESTARTS = "garrison.server.restarts"
 SERVER_CALLS_IN_FLIGHT = "garrison.server.calls_in_flight"

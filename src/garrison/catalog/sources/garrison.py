@@ -9,23 +9,32 @@ from msgspec import inspect
 
 from garrison.catalog import coerce
 from garrison.catalog.decode import WRONG, decode
-from garrison.catalog.documents import GarrisonDocument, RoleDocument, ServerDocument
+from garrison.catalog.documents import (
+    FilterDocument,
+    GarrisonDocument,
+    OfferDocument,
+    ProfileDocument,
+    RoleDocument,
+    ServerDocument,
+)
 from garrison.catalog.draft import Draft, Text
 from garrison.catalog.family import Family, Origin, Reading
 from garrison.catalog.notes import Notes, Place, brief, did_you_mean
 from garrison.catalog.parse.tree import Entry, Listing, Node, Scalar, Table, plain
-from garrison.catalog.spec import GrantSpec, RoleSpec
+from garrison.catalog.shown_checks import check_profiles, check_shown
+from garrison.catalog.spec import Filter, GrantSpec, Offer, ProfileSpec, RoleSpec, Selection
 
 FILE_NAMES: Final = ("garrison.yaml", "garrison.yml", "garrison.json")
 _OURS = inspect.type_info(GarrisonDocument)
 _SERVER_KEYS = frozenset(ServerDocument.__struct_fields__)
+_ONLY_FOR_COMMANDS: Final = ("env", "cwd", "instances", "session", "sessions_max", "session_idle_s", "warm")
 
 
 def _fits(root: Node, origin: Origin) -> bool:
     """By name; a file of another name must look like ours and like nobody else's."""
     if origin.path.name in FILE_NAMES:
         return True
-    if not isinstance(root, Table) or not {"servers", "roles", "settings"} >= {
+    if not isinstance(root, Table) or not {"servers", "roles", "profiles", "settings"} >= {
         key for key in root.keys if not key.startswith("x-")
     }:
         return False
@@ -49,11 +58,14 @@ def _read(root: Node, origin: Origin, notes: Notes) -> Reading:
         if (server := document.servers.get(entry.key)) is not None and (draft := _draft(entry, server, notes)):
             reading.drafts.append(draft)
     reading.roles = {name: _role(name, role) for name, role in document.roles.items()}
+    reading.profiles = {name: _profile(name, profile) for name, profile in document.profiles.items()}
     settings = root.get("settings")
     values = plain(settings) if isinstance(settings, Table) else {}
     reading.settings = values if isinstance(values, dict) else {}
     reading.setting_places = dict(_setting_places(settings))
     _check_grants(root.get("roles"), frozenset(document.servers), notes)
+    check_shown(reading.drafts, root.get("servers"), notes)
+    check_profiles(root.get("profiles"), frozenset(document.servers), notes)
     return reading
 
 
@@ -62,12 +74,14 @@ def _draft(entry: Entry, server: ServerDocument, notes: Notes) -> Draft | None:
     table = entry.value if isinstance(entry.value, Table) else Table((), entry.place)
     silent = Notes()  # the types have been complained about already
     command, headers, env = table.get("command"), table.get("headers"), table.get("env")
+    urls = _urls(table, server)
     draft = Draft(
         entry.key,
         entry.place,
         command=coerce.texts("command", command, silent) if isinstance(command, Listing) else [],
-        kind=server.transport if server.url else "stdio",
-        url=_text(table, "url", server.url),
+        kind=server.transport if server.url or server.urls else "stdio",
+        url=urls[0] if urls else None,
+        urls=urls[1:],
         headers=coerce.text_map("headers", headers, silent) if isinstance(headers, Table) else {},
         env=coerce.text_map("env", env, silent) if isinstance(env, Table) else {},
         cwd=_text(table, "cwd", server.cwd),
@@ -77,7 +91,16 @@ def _draft(entry: Entry, server: ServerDocument, notes: Notes) -> Draft | None:
         startup_timeout_s=server.startup_timeout_s,
         allow=server.tools.allow,
         deny=server.tools.deny,
+        shown_tools=_offer(server.tools),
+        prompts=_offer(server.prompts),
+        resources=_filter(server.resources),
+        prefix=server.prefix,
         retry_idempotent=server.retry_idempotent,
+        instances=server.instances,
+        session=server.session,
+        sessions_max=server.sessions_max,
+        session_idle_s=server.session_idle_s,
+        warm=server.warm,
         description=server.description,
     )
     if isinstance(command, Scalar) and isinstance(command.value, str):  # reported; go on with what is meant
@@ -90,6 +113,13 @@ def _text(table: Table, key: str, value: str) -> Text | None:
     return Text(value, node.place) if node is not None and value else None
 
 
+def _urls(table: Table, server: ServerDocument) -> list[Text]:
+    """Every address, whichever key it stands under."""
+    first, further = _text(table, "url", server.url), table.get("urls")
+    places = [item.place for item in further.items] if isinstance(further, Listing) else []
+    return [*([first] if first else []), *map(Text, server.urls, places)]
+
+
 def _one_way(draft: Draft, table: Table, notes: Notes) -> bool:
     if draft.command and draft.url:
         hint = "write two servers, or remove one of the two"
@@ -97,16 +127,16 @@ def _one_way(draft: Draft, table: Table, notes: Notes) -> bool:
         draft.command = []
     if not draft.command and not draft.url:
         hint = "write command: [program, argument, …] or url: https://…"
-        if not {"command", "url"} & table.keys:
+        if not {"command", "url", "urls"} & table.keys:
             notes.error("config.nothing_to_run", "neither command nor url is given", hint, draft.place)
         return False
-    idle = ("env", "cwd") if draft.url else ("headers", "transport")
+    idle = _ONLY_FOR_COMMANDS if draft.url else ("headers", "transport")
     for key in idle:
         if (node := table.get(key)) is not None:
             only = "a command" if draft.url else "a url"
             notes.warn("config.idle_key", f"{brief(key)} only means something for {only}", "remove it", node.place)
     if draft.url:
-        draft.env = {}
+        draft.env, draft.instances = {}, 1
     else:
         draft.headers = {}
     return True
@@ -118,6 +148,23 @@ def _role(name: str, role: RoleDocument) -> RoleSpec:
         for grant in role.grants
     )
     return RoleSpec(name=name, grants=grants, description=role.description)
+
+
+def _profile(name: str, profile: ProfileDocument) -> ProfileSpec:
+    servers = {
+        server: Selection(tools=_filter(one.tools), prompts=_filter(one.prompts), resources=_filter(one.resources))
+        for server, one in profile.servers.items()
+    }
+    return ProfileSpec(name=name, servers=servers, description=profile.description)
+
+
+def _filter(document: FilterDocument) -> Filter:
+    return Filter(allow=document.allow, deny=document.deny)
+
+
+def _offer(document: OfferDocument) -> Offer:
+    given = document
+    return Offer(allow=given.allow, deny=given.deny, rename=given.rename, describe=given.describe)
 
 
 def _setting_places(settings: Node | None) -> Iterator[tuple[str, Place]]:

@@ -4,33 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from garrison.gateway.breakers import Breaker, BreakerPolicy, State, Verdict, Wait
+from garrison.gateway.breakers import Breaker, BreakerPolicy, State, Wait, verdict_of
 from garrison.gateway.call import Call, Outcome
 from garrison.gateway.refusals import Busy
 from garrison.gateway.stage import Stage, Step
 from garrison.gateway.upstreams.directory import Directory
 from garrison.gateway.upstreams.upstream import Upstream
-from garrison.kernel.errors import GarrisonError
 from garrison.telemetry import names
 from garrison.telemetry.metrics import Metrics
-
-AWAY = frozenset(
-    {
-        "server.lost",
-        "server.timeout",
-        "server.unreachable",
-        "server.no_answer",
-        "server.http_error",
-        "server.unavailable",
-    }
-)
-"""Failures that say that a server is away or stuck. Its own errors are answers, and say that it is well."""
 
 _GAUGE = {"closed": 0.0, "half-open": 0.5, "open": 1.0}
 
 
 class CircuitBreaker(Stage):
-    """One breaker for each server. `monotonic_s` is injected."""
+    """One breaker for each server, and for each instance where there are several. `monotonic_s` is injected."""
 
     name = "breaker"
     needs = frozenset({"target", "arguments"})
@@ -52,6 +39,10 @@ class CircuitBreaker(Stage):
         upstream = call.upstream
         if upstream is None or call.answer is not None or upstream.connection is None:
             return None  # that a server has no connection is known, and why; its callers are told that
+        if call.owner is not None and upstream.spec.transport == "stdio":
+            return None  # a process of the client's own: what is wrong with it concerns nobody else
+        if upstream.pool is not None and upstream.pool.take(call):
+            return None
         breaker = self.of(upstream)
         answer = breaker.ask(self._now())
         if isinstance(answer, Wait):
@@ -64,7 +55,7 @@ class CircuitBreaker(Stage):
         permit = call.permit
         if permit is not None:
             call.permit = None
-            permit.breaker.tell(permit, "good" if outcome.failure is None else _verdict(outcome.failure), self._now())
+            permit.breaker.tell(permit, verdict_of(outcome.failure), self._now())
         return outcome
 
     def of(self, upstream: Upstream) -> Breaker:
@@ -72,7 +63,9 @@ class CircuitBreaker(Stage):
 
     def state(self, server: str) -> State:
         """For people: where this server's breaker stands."""
-        breaker = self._breakers.get(server)
+        upstream, breaker = self._directory.upstreams.get(server), self._breakers.get(server)
+        if upstream is not None and upstream.pool is not None:
+            return upstream.pool.state()
         return "closed" if breaker is None else breaker.state
 
     def _new(self, server: str) -> Breaker:
@@ -90,7 +83,7 @@ class CircuitBreaker(Stage):
         for server, breaker in self._breakers.items():
             self._states.cell(server).set(_GAUGE[breaker.state])
             self._opened.cell(server).value = breaker.opened
-
-
-def _verdict(failure: GarrisonError) -> Verdict:
-    return "failed" if failure.code in AWAY else "unknown"
+        for server, upstream in self._directory.upstreams.items():
+            if upstream.pool is not None:
+                self._states.cell(server).set(_GAUGE[upstream.pool.state()])
+                self._opened.cell(server).value = upstream.pool.opened

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from msgspec import UNSET, Raw
-
 from garrison.gateway import routing
-from garrison.gateway.backchannel import BackChannel
 from garrison.gateway.call import Call, Outcome
 from garrison.gateway.stage import Stage, Step
-from garrison.gateway.streams import Streams
+from garrison.gateway.unasked import Unasked
 from garrison.gateway.upstreams.directory import Directory
-from garrison.gateway.upstreams.own import OwnConnections, Owner, Ready
+from garrison.gateway.upstreams.own import OwnConnections
+from garrison.gateway.upstreams.standing import STANDING
 from garrison.gateway.upstreams.upstream import Upstream
-from garrison.kernel.errors import GarrisonError, Limited
-from garrison.protocol import methods
-from garrison.protocol.connection import Connection
-from garrison.protocol.messages import Message, RpcError, notification_frame
-from garrison.protocol.question import Question
+from garrison.kernel.errors import GarrisonError, Invalid, Limited, Unsupported
 
 
 class Connect(Stage):
@@ -24,70 +18,63 @@ class Connect(Stage):
     needs = frozenset({"target", "decision"})
     gives = frozenset({"connected"})
 
-    def __init__(self, directory: Directory, own: OwnConnections, streams: Streams, back_channel: BackChannel) -> None:
+    def __init__(self, directory: Directory, own: OwnConnections, unasked: Unasked) -> None:
         self._directory = directory
         self._own = own
-        self._streams = streams
-        self._back_channel = back_channel
+        self._unasked = unasked
 
     def enter(self, call: Call) -> Step:
         upstream = call.upstream
         if upstream is None:
             return None
-        if upstream.connection is None and upstream.spec.start == "lazy":
-            return self._wake(call, upstream)
         if call.owner is not None:
-            call.connection = self._own.find(call.owner)
-            if call.connection is None:
-                return self._open(call, call.owner, upstream)
+            held = self._own.find(call.owner)
+            if held is None:
+                return self._open(call, upstream)
+            call.connection = held.connection
+            if call.method in STANDING and call.answer is None:
+                self._own.note(call.owner, call.method, call.params)
+        elif upstream.connection is None and upstream.spec.start == "lazy":
+            return self._wake(call, upstream)
         return None
+
+    async def reopen(self, call: Call) -> None:
+        """The call's own connection has ended before the call was sent on it. Raises why there is no other."""
+        assert call.upstream is not None
+        call.connection = None
+        await self._open(call, call.upstream)
 
     async def _wake(self, call: Call, upstream: Upstream) -> Outcome | None:
         if self._directory.demand is not None:
             await self._directory.demand(upstream.name)
             await upstream.settled()
         call.owner = routing.owner_of(call, upstream)
-        return await self._open(call, call.owner, upstream) if call.owner is not None else None
+        return await self._open(call, upstream) if call.owner is not None else None
 
-    async def _open(self, call: Call, owner: Owner, upstream: Upstream) -> Outcome | None:
-        ready = self._hear_for(call.session.id, upstream) if call.session is not None else _hear_nothing
+    async def _open(self, call: Call, upstream: Upstream) -> Outcome | None:
+        if upstream.connection is None and upstream.spec.start == "lazy" and self._directory.demand is not None:
+            await self._directory.demand(upstream.name)
+            await upstream.settled()
+        upstream.live()  # whoever cannot serve anybody is not asked for one process more
+        owner = call.owner = routing.owner_of(call, upstream)
+        if owner is None:
+            return None
+        ready = self._unasked.ready(owner, upstream, call.session.id if call.session is not None else "")
         try:
-            call.connection = await self._own.open(owner, ready)
-        except Limited:
-            raise  # no room for one more says nothing of what the server speaks
-        except GarrisonError:
-            if upstream.connection is None or upstream.connection.info.era == "legacy":
-                raise
-            # Servers do not say whether they speak the older era too. This one does not, so the bridge has to serve.
-            upstream.refuses_legacy = True
+            call.connection = (await self._own.open(owner, upstream.spec, ready)).connection
+        except GarrisonError as error:
+            era = upstream.connection.info.era if upstream.connection is not None else "legacy"
+            if era == "legacy" or isinstance(error, Limited):
+                raise  # no room for one more says nothing of what the server speaks
+            # Servers do not say whether they speak the older era too. Where this one does not, the bridge has to serve.
+            upstream.leave_legacy_alone(for_good=says_modern_only(error))
             call.owner = None
+            return None
+        if call.method in STANDING and call.answer is None:
+            self._own.note(owner, call.method, call.params)
         return None
 
-    def _hear_for(self, session_id: str, upstream: Upstream) -> Ready:
-        """What the server says by itself on a session's connection goes to that session's stream."""
 
-        def heard(message: Message) -> None:
-            assert message.method is not UNSET
-            if message.method in methods.LIST_CHANGED:
-                upstream.refresh(methods.LIST_CHANGED[message.method])
-            params = None if message.params is UNSET else message.params
-            self._streams.send(session_id, notification_frame(message.method, params))
-
-        def asked(question: Question) -> None:
-            def answered(answer: Raw | RpcError) -> None:
-                question.settle(answer)
-
-            def send(frame: bytes) -> bool:
-                return self._streams.send(session_id, frame)
-
-            self._back_channel.ask(session_id, (question.method, question.params), send, answered)
-
-        def ready(connection: Connection) -> None:
-            connection.on_message(heard)
-            connection.on_question(asked)
-
-        return ready
-
-
-def _hear_nothing(connection: Connection) -> None:
-    """A modern client hears of its own requests only."""
+def says_modern_only(error: GarrisonError) -> bool:
+    """Whether a failed legacy handshake is the server's verdict. Silence, overload and a death pass."""
+    return isinstance(error, (Invalid, Unsupported))

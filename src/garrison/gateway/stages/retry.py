@@ -43,12 +43,12 @@ class Retry(Stage):
             return outcome
         if call.retries >= self._policy.retries_max or call.rpc_id is None:
             return outcome
-        if call.connection is not None and call.connection.closed is not None:
-            return outcome  # it was the client's own, and what the server kept for it went with it
         if not may_repeat(call.method, failure, idempotent=_is_idempotent(call)):
             return outcome
         server = call.upstream.name
         if not self._budgets[server].spend():
+            return outcome
+        if call.upstream.pool is not None and not call.upstream.pool.move(call, failure):
             return outcome
         self._retries.cell(server).add()
         call.retries += 1

@@ -7,20 +7,13 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from garrison.gateway.call import Call, Outcome, TargetKind
+from garrison.gateway.call import Call, Outcome
 from garrison.gateway.stage import Stage
-from garrison.gateway.upstreams.definition import KEY, offered
+from garrison.gateway.upstreams.definition import KEY, KIND
 from garrison.identity.roles import Authoriser
 from garrison.kernel.errors import Unavailable
 from garrison.protocol import methods
 from garrison.protocol.messages import decode_any, encode, members
-
-_KINDS: dict[str, TargetKind] = {
-    methods.TOOLS_LIST: "tool",
-    methods.PROMPTS_LIST: "prompt",
-    methods.RESOURCES_LIST: "resource",
-    methods.TEMPLATES_LIST: "resource",
-}
 
 
 class ToolResult(msgspec.Struct):
@@ -47,7 +40,7 @@ class Screen(Stage):
             return outcome
         if call.method == methods.TOOLS_CALL:
             return self._tool_result(call, outcome)
-        if call.method in _KINDS:
+        if call.method in KIND:
             outcome.result = self._list(call, outcome.result)
         return outcome
 
@@ -84,9 +77,12 @@ class Screen(Stage):
         name = item.get(KEY[call.method]) if isinstance(item, dict) else None
         if not isinstance(name, str):
             return False
-        if call.method == methods.TOOLS_LIST and not offered(name, call.upstream.spec.tools):
+        kind = KIND[call.method]
+        if not call.upstream.sieves[kind].passes(name):
             return False
-        return self._authoriser.decide(call.principal, _KINDS[call.method], call.upstream.name, name).allowed
+        if call.upstream.pool is not None and not call.upstream.is_common(call.method, name):
+            return False
+        return self._authoriser.decide(call.principal, kind, call.upstream.name, name).allowed
 
 
 def _bad_output(call: Call, why: str) -> Unavailable:

@@ -17,8 +17,8 @@ from garrison.protocol import methods
 from garrison.telemetry.metrics import Metrics
 
 TICK_S = 0.1
-_ALWAYS = frozenset({methods.LISTEN, "response"})
-"""Idle streams, and the answers that calls in flight are waiting for."""
+_ALWAYS = frozenset({methods.LISTEN})
+"""Idle streams."""
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,15 @@ from __future__ import annotations
 import msgspec
 from msgspec import Raw
 
-from garrison.gateway import aggregate
 from garrison.gateway.call import Call
 from garrison.gateway.heads import reading_of
-from garrison.gateway.refusals import header_mismatch
+from garrison.gateway.refusals import header_mismatch, unknown
 from garrison.gateway.stage import Stage, Step
 from garrison.gateway.upstreams.definition import Definition
 from garrison.kernel.errors import Invalid, NotFound
 from garrison.protocol import methods
 from garrison.protocol.headers import decode_value
-from garrison.protocol.messages import decode_any, raw
+from garrison.protocol.messages import decode_any, params_of, raw, text
 
 _NO_ARGUMENTS = Raw(b"{}")
 
@@ -86,6 +85,6 @@ def _check_param_headers(call: Call, definition: Definition) -> None:
 
 
 def _unknown_tool(call: Call) -> NotFound:
-    target = call.target
-    shown = aggregate.join(target.server, target.name) if not call.endpoint else target.name
-    return NotFound("tool.unknown", f"Unknown tool: {shown[:128]}", f"server {target.server} does not offer it")
+    """By the name that the client used, which is not the server's own where servers are shown as one."""
+    asked = text(params_of(call.message), "name") if call.message is not None else ""
+    return unknown("tool", asked or call.target.name)

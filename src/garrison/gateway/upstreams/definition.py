@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from fnmatch import fnmatchcase
 from typing import Any
 
 from msgspec import Raw
 
-from garrison.catalog.spec import ToolFilter
+from garrison.catalog.shown_names import Listed
+from garrison.gateway import apps
+from garrison.gateway.sieve import Sieve
 from garrison.kernel.errors import Invalid
 from garrison.protocol import methods
 from garrison.protocol.headers import header_names, param_headers
@@ -22,6 +23,14 @@ KEY = {
     methods.TEMPLATES_LIST: "uriTemplate",
 }
 """The member that identifies an entry of each list."""
+
+KIND: dict[str, Listed] = {
+    methods.TOOLS_LIST: "tool",
+    methods.PROMPTS_LIST: "prompt",
+    methods.RESOURCES_LIST: "resource",
+    methods.TEMPLATES_LIST: "resource",
+}
+"""What each list lists."""
 
 log = logging.getLogger("garrison.gateway")
 
@@ -37,6 +46,7 @@ class Definition:
         self.has_output_schema = isinstance(content.get("outputSchema"), dict)
         self.header_names = header_names(content.get("inputSchema"))
         """The `Mcp-Param-*` headers that its schema asks for."""
+        self.names_apps = apps.MARK in bytes(self.body)
         self._validators: dict[str, Validator | None] = {}
 
     @property
@@ -52,10 +62,6 @@ class Definition:
     def headers(self, arguments: dict[str, Any]) -> dict[str, str]:
         """The `Mcp-Param-*` headers that a call with these arguments owes."""
         return param_headers(self.content.get("inputSchema"), arguments) if self.header_names else {}
-
-    def renamed(self, name: str) -> Raw:
-        """The definition under another name."""
-        return raw({**self.content, "name": name})
 
     def _validator(self, member: str) -> Validator | None:
         if member not in self._validators:
@@ -74,20 +80,13 @@ class Definition:
             return None
 
 
-def definitions(server: str, method: str, items: list[Any], tools: ToolFilter) -> dict[str, Definition]:
-    """A list's entries by name, in the server's order: without those that have no name or that the filter hides."""
+def definitions(server: str, method: str, items: list[Any], sieve: Sieve) -> dict[str, Definition]:
+    """A list's entries by name, in the server's order: without those that have no name or that do not pass."""
     key = KEY[method]
     found: dict[str, Definition] = {}
     for item in items:
         if not isinstance(item, dict) or not isinstance(item.get(key), str) or not item[key]:
             continue
-        if method == methods.TOOLS_LIST and not offered(item[key], tools):
-            continue
-        found.setdefault(item[key], Definition(server, key, item))
+        if sieve.is_open or sieve.passes(item[key]):
+            found.setdefault(item[key], Definition(server, key, item))
     return found
-
-
-def offered(tool: str, tools: ToolFilter) -> bool:
-    """Whether the server's filter lets this tool be seen and called."""
-    allowed = any(fnmatchcase(tool, pattern) for pattern in tools.allow)
-    return allowed and not any(fnmatchcase(tool, pattern) for pattern in tools.deny)

@@ -1,13 +1,15 @@
-"""All upstreams by name, in the catalog's order, and where the names of the aggregate lead."""
+"""All upstreams by name, in the catalog's order, and what the endpoints of several servers show of them."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from garrison.catalog.snapshot import Snapshot
-from garrison.gateway import aggregate
+from garrison.catalog.spec import RUNTIME_FIELDS, ServerSpec
+from garrison.gateway.upstreams.pool import Spread
 from garrison.gateway.upstreams.upstream import Upstream
+from garrison.gateway.views import View, views_of
 from garrison.kernel.errors import NotFound
 from garrison.protocol import methods
 from garrison.protocol.connection import Connection
@@ -17,18 +19,26 @@ from garrison.protocol.messages import Message
 class Directory:
     """Follows the snapshot: `apply` swaps servers in and out, `connected` and `lost` follow their instances.
 
-    `demand(server)` waits until a lazy server serves; set by whoever runs the servers.
+    `demand(server)` waits until a lazy server serves; set by whoever runs the servers. `spread`: how calls are spread
+    over a server's instances.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, spread: Spread | None = None) -> None:
+        self._spread = spread or Spread()
         self._upstreams: dict[str, Upstream] = {}
         self._retired: list[Upstream] = []
         self._listeners: list[Callable[[str, str], None]] = []
         self._on_connected: list[Callable[[str], None]] = []
         self._on_heard: list[Callable[[str, Message], None]] = []
-        self.edition = object()
-        """Another one whenever a snapshot was applied: what was decided before may not hold any more."""
         self.demand: Callable[[str], Awaitable[None]] | None = None
+        self.edition = object()
+        """Another one with each snapshot that was taken over."""
+        self.names = object()
+        """Another one with each snapshot, and with each list that was read."""
+        self.views: Mapping[str, View] = views_of(Snapshot())
+        """By endpoint; swapped with the servers."""
+        self._on_reshown: list[Callable[[str], None]] = []
+        self._on_settled: list[Callable[[], None]] = []
 
     @property
     def upstreams(self) -> Mapping[str, Upstream]:
@@ -46,28 +56,58 @@ class Directory:
         """Call back with a server's name and what it says unasked."""
         self._on_heard.append(listener)
 
+    def on_reshown(self, listener: Callable[[str], None]) -> None:
+        """Call back with an endpoint's name when another snapshot lets it show something else."""
+        self._on_reshown.append(listener)
+
+    def on_settled(self, listener: Callable[[], None]) -> None:
+        """Call back when lists were read and no more are being read."""
+        self._on_settled.append(listener)
+
     def apply(self, snapshot: Snapshot) -> None:
-        """Take over a snapshot's servers; an unchanged one keeps its connection and lists."""
+        """Take over a snapshot's servers; one that runs as before keeps its connection and lists."""
         wanted = {name: spec for name, spec in snapshot.servers.items() if spec.enabled}
-        before = self._upstreams
-        replaced = [upstream for name, upstream in before.items() if wanted.get(name) != upstream.spec]
+        before, views = self._upstreams, self.views
+        kept = {name: one for name, one in before.items() if name in wanted and _runs_as(one.spec, wanted[name])}
+        replaced = [upstream for name, upstream in before.items() if name not in kept]
         self._retired = [upstream for upstream in (*self._retired, *replaced) if upstream.in_flight]
-        self._upstreams = {
-            name: before[name]
-            if name in before and before[name].spec == spec
-            else Upstream(spec, self._changed, self._heard)
-            for name, spec in wanted.items()
-        }
-        self.edition = object()
-        for server in before.keys() - wanted.keys():
+        self._upstreams = {name: kept.get(name) or self._new(spec) for name, spec in wanted.items()}
+        self.views = views_of(snapshot)
+        self.edition = self.names = object()
+        for name, upstream in kept.items():
+            if upstream.spec != wanted[name]:
+                upstream.take_over(wanted[name])
+        self._tell_changes(views, before.keys() - wanted.keys())
+
+    def _new(self, spec: ServerSpec) -> Upstream:
+        return Upstream(spec, self._changed, self._heard, self._read)
+
+    def _tell_changes(self, before: Mapping[str, View], gone: Iterable[str]) -> None:
+        for server in gone:
             for notification in methods.LIST_CHANGED:
                 self._changed(server, notification)
+        for endpoint, view in self.views.items():
+            if endpoint in before and view != before[endpoint]:
+                for listener in self._on_reshown:
+                    listener(endpoint)
 
     def connected(self, name: str, connection: Connection) -> None:
         if name in self._upstreams:
             self._upstreams[name].connected(connection)
             for listener in self._on_connected:
                 listener(name)
+
+    def manned(self, name: str, links: Mapping[int, Connection]) -> list[Connection]:
+        """Of a server that has several instances, these serve, by number; returns those that are new."""
+        upstream = self._upstreams.get(name)
+        if upstream is None:
+            return []
+        before = upstream.connection
+        joined = upstream.manned(links, self._spread)
+        if joined or upstream.connection not in (before, None):
+            for listener in self._on_connected:
+                listener(name)
+        return joined
 
     def lost(self, name: str, problem: str, hint: str) -> None:
         if name in self._upstreams:
@@ -81,25 +121,6 @@ class Directory:
             hint = "`garrison server list` shows the servers"
             raise NotFound("server.unknown", f"there is no server {name[:64]!r}", hint) from None
 
-    def named(self, joined: str, kind: str) -> tuple[Upstream, str]:
-        """The upstream behind a name of the aggregate, and the name there. Raises `NotFound`."""
-        found = aggregate.split(joined, self._upstreams)
-        if found is None:
-            hint = f"names begin with their server's: SERVER{aggregate.SEPARATOR}NAME"
-            raise NotFound(f"{kind}.unknown", f"there is no {kind} {joined[:128]!r}", hint)
-        return self._upstreams[found[0]], found[1]
-
-    def owner(self, uri: str) -> Upstream:
-        """The upstream that a resource belongs to: who lists it, else whose template fits. Raises `NotFound`."""
-        for upstream in self._upstreams.values():
-            if uri in upstream.lists[methods.RESOURCES_LIST]:
-                return upstream
-        for upstream in self._upstreams.values():
-            templates = upstream.lists[methods.TEMPLATES_LIST]
-            if any(aggregate.template_matches(template, uri) for template in templates):
-                return upstream
-        raise NotFound("resource.unknown", f"no server offers the resource {uri[:200]!r}")
-
     def busy(self, name: str) -> bool:
         """Whether calls to this server are in flight."""
         return any(upstream.in_flight for upstream in self._named(name))
@@ -108,6 +129,23 @@ class Directory:
         """Wait until no call to this server is in flight, in its present shape or an earlier one."""
         for upstream in self._named(name):
             await upstream.drained()
+
+    def places(self, name: str) -> Sequence[int]:
+        """At which instances a connection of a client's own can be opened, the best first; 0 where there is but one."""
+        upstream = self._upstreams.get(name)
+        if upstream is None or upstream.pool is None or not upstream.spec.urls:
+            return (0,)
+        return upstream.pool.places()
+
+    def busy_at(self, name: str, number: int) -> bool:
+        """Whether calls are at this instance of a server that has several."""
+        return any(upstream.pool.busy(number) for upstream in self._named(name) if upstream.pool is not None)
+
+    async def drained_at(self, name: str, number: int) -> None:
+        """Wait until no call is at this instance."""
+        for upstream in self._named(name):
+            if upstream.pool is not None:
+                await upstream.pool.drained(number)
 
     async def settled(self) -> None:
         """Wait until the lists of all connected servers are read."""
@@ -119,6 +157,16 @@ class Directory:
     def _named(self, name: str) -> list[Upstream]:
         return [upstream for upstream in (*self._retired, *self._upstreams.values()) if upstream.name == name]
 
+    def _read(self) -> None:
+        self.names = object()
+        if not any(upstream.is_reading for upstream in self._upstreams.values()):
+            for listener in self._on_settled:
+                listener()
+
+    def hear(self, server: str, message: Message) -> None:
+        """What a server says unasked, on a connection that nobody has to himself."""
+        self._heard(server, message)
+
     def _heard(self, server: str, message: Message) -> None:
         for listener in self._on_heard:
             listener(server, message)
@@ -126,3 +174,8 @@ class Directory:
     def _changed(self, server: str, notification: str) -> None:
         for listener in self._listeners:
             listener(server, notification)
+
+
+def _runs_as(spec: ServerSpec, other: ServerSpec) -> bool:
+    """Whether the instances of the one serve for the other."""
+    return all(getattr(spec, field) == getattr(other, field) for field in (*RUNTIME_FIELDS, "urls", "count"))

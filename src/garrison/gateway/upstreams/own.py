@@ -1,40 +1,46 @@
 """Connections of a client's own, for what a shared one cannot carry: capabilities, sessions, state.
 
-A legacy server keeps state per connection and asks its one client; so a legacy session, and a modern client that can
-be asked, gets a connection to itself. Bounded in number; those that rest are closed.
+A legacy server keeps state per connection and asks its one client; so whoever speaks to it gets a connection to
+itself. Bounded in number; those that rest are closed, and what a client had asked for is asked again on the next one.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
-from garrison.kernel.errors import GarrisonError, Limited
+import msgspec
+
+from garrison.catalog.spec import ServerSpec
+from garrison.gateway.upstreams.standing import Standing
+from garrison.gateway.upstreams.upstream import Upstream
+from garrison.gateway.upstreams.warm import Dial, WarmPool, close_quietly
+from garrison.kernel.errors import Limited, Unavailable
 from garrison.protocol.connection import Connection
-from garrison.protocol.messages import raw
+from garrison.protocol.messages import Params, raw
 
 OWN_MAX = 1_000
-OWN_PER_SERVER_MAX = 100
-IDLE_S = 600.0
-SWEEP_S = 30.0
-
-Dial = Callable[[str, Mapping[str, Any]], Awaitable[Connection]]
-"""Opens a further connection to a server, declaring these client capabilities."""
-
-log = logging.getLogger("garrison.gateway")
-
-
-Ready = Callable[[Connection], None]
-"""Told of a new connection before anything is sent on it."""
+REMOTE_PER_SERVER_MAX = 100
+"""Sessions of clients at one server over HTTP; of processes, the spec says how many."""
+SWEEP_S_MAX = 30.0
+RETRY_AFTER_S_MAX = 60.0
+LEAVING_POLL_S = 0.05
 
 Key = tuple[str, str, bytes]
 
 
-@dataclass(frozen=True)
-class Owner:
+@lru_cache(maxsize=OWN_MAX)
+def mark_of(key: Key) -> str:
+    """A short name for a client's own connection, the same when it is opened again."""
+    owner, server, able = key
+    return hashlib.blake2b(b"\0".join((owner.encode(), server.encode(), able)), digest_size=16).hexdigest()
+
+
+class Owner(msgspec.Struct, frozen=True, gc=False):
     """Whose connection it is: a legacy session, or a principal with what its client can be asked."""
 
     id: str
@@ -43,7 +49,24 @@ class Owner:
 
     @property
     def key(self) -> Key:
-        return self.id, self.server, bytes(raw(dict(sorted(self.capabilities.items()))))
+        able = self.capabilities
+        return self.id, self.server, bytes(raw(dict(sorted(able.items())))) if able else b""
+
+
+class Held:
+    """One connection of a client's own. `view`: its server's lists as this client sees them, where they differ."""
+
+    __slots__ = ("connection", "idle_s", "used_s", "view")
+
+    def __init__(self, connection: Connection, idle_s: float) -> None:
+        self.connection = connection
+        self.idle_s = idle_s
+        self.used_s = asyncio.get_running_loop().time()
+        self.view: Upstream | None = None
+
+
+Ready = Callable[[Held], None]
+"""Told of a new connection before anything is sent on it."""
 
 
 class OwnConnections:
@@ -51,94 +74,220 @@ class OwnConnections:
 
     def __init__(self) -> None:
         self.dial: Dial | None = None
-        self._open: dict[Key, Connection] = {}
-        self._opening: dict[Key, asyncio.Task[Connection]] = {}
-        self._used_s: dict[Key, float] = {}
+        self.on_sweep: Callable[[], None] = lambda: None
+        """Called about every half minute while there are connections."""
+        self.views = 0
+        """How many connections have lists of their own; most of the time none."""
+        self._warm = WarmPool(self._dial)
+        self._open: dict[Key, Held] = {}
+        self._opening: dict[Key, asyncio.Task[Held]] = {}
+        self._standing: dict[Key, Standing] = {}
+        self._ended: set[Key] = set()
+        """Keys that are being opened, and whose owner has ended meanwhile."""
+        self._keepers: list[Callable[[Key], bool]] = []
+        self._editions: Counter[str] = Counter()
+        """How often a server's connections were retired."""
         self._closing: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def find(self, owner: Owner) -> Connection | None:
-        connection = self._open.get(owner.key)
-        if connection is None or connection.closed is not None:
-            return None
-        self._used_s[owner.key] = asyncio.get_running_loop().time()
-        return connection
+    def count(self, server: str) -> int:
+        """Connections of clients to this server, those that are being opened included."""
+        return sum(1 for key in {*self._open, *self._opening} if key[1] == server)
 
-    async def open(self, owner: Owner, ready: Ready) -> Connection:
+    def ready(self, server: str) -> int:
+        """Processes that wait for a client."""
+        return self._warm.ready(server)
+
+    def find(self, owner: Owner) -> Held | None:
+        held = self._open.get(owner.key)
+        if held is None or held.connection.closed is not None:
+            return None
+        held.used_s = asyncio.get_running_loop().time()
+        return held
+
+    async def open(self, owner: Owner, spec: ServerSpec, ready: Ready) -> Held:
         """The owner's connection, made when there is none. Raises `Limited`, or why it could not be opened."""
-        found = self.find(owner)
+        found, key = self.find(owner), owner.key
         if found is not None:
             return found
-        opening = self._opening.get(owner.key)
+        opening = self._opening.get(key)
         if opening is None:
-            self._check_room(owner.server)
-            opening = asyncio.ensure_future(self._dial(owner, ready))
-            self._opening[owner.key] = opening
-            opening.add_done_callback(lambda _: self._opening.pop(owner.key, None))
+            self._check_room(spec)
+            opening = asyncio.ensure_future(self._make(owner, spec, ready))
+            self._opening[key] = opening
+            opening.add_done_callback(lambda _: self._opened(key))
         return await asyncio.shield(opening)
 
+    def note(self, owner: Owner, method: str, params: Params) -> None:
+        """The owner asks for something that outlives its request, and should outlive the connection."""
+        self._standing.setdefault(owner.key, Standing()).note(method, params)
+
+    def viewed(self, held: Held) -> None:
+        """Its client sees other lists than the rest, as long as the connection lasts."""
+        self.views += 1
+        held.connection.on_closed(lambda reason: self._drop(held))
+
+    def views_of(self, owner_id: str) -> dict[str, Upstream]:
+        """The servers whose lists this owner sees otherwise than the rest."""
+        found = ((key, held.view) for key, held in self._open.items() if key[0] == owner_id)
+        return {key[1]: view for key, view in found if view is not None}
+
     def of(self, owner_id: str) -> list[Connection]:
-        return [connection for (id_, _, _), connection in self._open.items() if id_ == owner_id]
+        return [held.connection for (id_, _, _), held in self._open.items() if id_ == owner_id]
+
+    def marked(self, mark: str) -> Connection | None:
+        """The open connection of this name."""
+        found = (held.connection for key, held in self._open.items() if mark_of(key) == mark)
+        return next((connection for connection in found if connection.closed is None), None)
+
+    def mark_for(self, connection: Connection) -> str:
+        """The name of an open connection of a client's own; empty for any other."""
+        return next((mark_of(key) for key, held in self._open.items() if held.connection is connection), "")
+
+    # ── their end ──
+
+    def kept_by(self, holds: Callable[[Key], bool]) -> None:
+        """Ask before a connection that rests is closed: whoever says True keeps it."""
+        self._keepers.append(holds)
+
+    def serves(self, spec: ServerSpec) -> None:
+        """The server runs, as this spec says: keep ready what it asks for."""
+        isolated = spec.transport == "stdio" and spec.session == "isolated"
+        self._warm.keep(spec.name, spec.warm if isolated else 0)
+
+    def retire(self, server: str, drain_s: float) -> None:
+        """The server ends or changes: no call uses its connections any more, and each closes with its last one."""
+        self._warm.retire(server)
+        self._editions[server] += 1
+        for key in [key for key in self._open if key[1] == server]:
+            self._end_soon(_leave(self._open.pop(key), drain_s))
+
+    def lose(self, server: str, instance: int) -> None:
+        """One of a server's instances is gone, and what it kept for clients with it: they begin again at another."""
+        for key, held in tuple(self._open.items()):
+            if key[1] == server and held.connection.instance == instance:
+                self._close(key)
 
     def end(self, owner_id: str) -> None:
-        """Close all connections of an owner."""
+        """Close all connections of an owner, and forget what it had asked for."""
+        self._ended.update(key for key in self._opening if key[0] == owner_id)
         for key in [key for key in self._open if key[0] == owner_id]:
             self._close(key)
+        for key in [key for key in self._standing if key[0] == owner_id]:
+            del self._standing[key]
 
     async def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
         for opening in tuple(self._opening.values()):
             opening.cancel()
+        for leaving in tuple(self._closing):
+            leaving.cancel()
         for key in tuple(self._open):
             self._close(key)
+        await self._warm.close()
         await asyncio.gather(*self._closing, *self._opening.values(), return_exceptions=True)
 
-    async def _dial(self, owner: Owner, ready: Ready) -> Connection:
+    # ── inside ──
+
+    async def _dial(self, server: str, capabilities: Mapping[str, Any]) -> Connection:
         assert self.dial is not None, "the composition root says how connections are opened"
-        connection = await self.dial(owner.server, owner.capabilities)
-        ready(connection)
-        self._open[owner.key] = connection
-        self._used_s[owner.key] = asyncio.get_running_loop().time()
-        connection.on_closed(lambda reason: self._forget(owner.key, connection))
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
-        return connection
+        return await self.dial(server, capabilities)
 
-    def _check_room(self, server: str) -> None:
-        keys = [*self._open, *self._opening]
-        if len(keys) >= OWN_MAX or sum(1 for key in keys if key[1] == server) >= OWN_PER_SERVER_MAX:
-            message = f"too many clients have a connection of their own to server {server}"
-            raise Limited("server.sessions_full", message, "end sessions that are not used", 30.0)
+    async def _make(self, owner: Owner, spec: ServerSpec, ready: Ready) -> Held:
+        key = owner.key
+        connection = await self._fresh(owner)
+        held = Held(connection, spec.session_idle_s)
+        connection.on_renewed(lambda: self._restore_soon(key, connection))
+        ready(held)
+        if key in self._standing:
+            await self._standing[key].restore(connection)
+        if key in self._ended:
+            await close_quietly(connection)
+            raise Unavailable("session.ended", f"the session at server {owner.server} has ended", "begin another one")
+        self._open[key] = held
+        connection.on_closed(lambda reason: self._forget(key, held))
+        self._sweep_later()
+        return held
 
-    def _forget(self, key: Key, connection: Connection) -> None:
-        if self._open.get(key) is connection:
+    async def _fresh(self, owner: Owner) -> Connection:
+        """A connection to the server as it is now, also when it changed while we were connecting."""
+        while True:
+            edition = self._editions[owner.server]
+            connection = self._warm.take(owner.server, owner.capabilities)
+            if connection is None:
+                connection = await self._dial(owner.server, owner.capabilities)
+            if edition == self._editions[owner.server]:
+                return connection
+            await close_quietly(connection)
+
+    def _opened(self, key: Key) -> None:
+        self._opening.pop(key, None)
+        self._ended.discard(key)
+
+    def _restore_soon(self, key: Key, connection: Connection) -> None:
+        """Its session is another one now, and knows nothing of what the client had asked for."""
+        if key in self._standing:
+            self._end_soon(self._standing[key].restore(connection))
+
+    def _check_room(self, spec: ServerSpec) -> None:
+        most = spec.sessions_max if spec.transport == "stdio" else REMOTE_PER_SERVER_MAX
+        if len(self._open) + len(self._opening) >= OWN_MAX or self.count(spec.name) >= most:
+            message = f"server {spec.name} serves {most} clients of its own already, each with a connection to itself"
+            hint = "end sessions that are not used, or raise sessions_max"
+            raise Limited("server.sessions_full", message, hint, self._room_after_s(spec.name))
+
+    def _room_after_s(self, server: str) -> float:
+        """When the next one could be closed for resting, within bounds."""
+        now = asyncio.get_running_loop().time()
+        left = [held.used_s + held.idle_s - now for key, held in self._open.items() if key[1] == server]
+        return min(max(1.0, min(left, default=RETRY_AFTER_S_MAX)), RETRY_AFTER_S_MAX)
+
+    def _forget(self, key: Key, held: Held) -> None:
+        """It ended by itself; what it stands on is let go of too."""
+        if self._open.get(key) is held:
             del self._open[key]
-            self._used_s.pop(key, None)
+            self._end_soon(close_quietly(held.connection))
+
+    def _drop(self, held: Held) -> None:
+        self.views -= 1
+        if held.view is not None:
+            self._end_soon(held.view.close())
 
     def _close(self, key: Key) -> None:
-        connection = self._open.pop(key)
-        self._used_s.pop(key, None)
-        task = asyncio.ensure_future(_close_quietly(connection))
+        self._end_soon(close_quietly(self._open.pop(key).connection))
+
+    def _end_soon(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+
+    def _sweep_later(self) -> None:
+        if self._timer is None and self._open:
+            soonest = min(held.idle_s for held in self._open.values()) / 2
+            self._timer = asyncio.get_running_loop().call_later(min(soonest, SWEEP_S_MAX), self._sweep)
 
     def _sweep(self) -> None:
         """Close what has rested long enough and carries nothing."""
         self._timer = None
         now = asyncio.get_running_loop().time()
-        for key, used_s in tuple(self._used_s.items()):
-            if now - used_s > IDLE_S and key in self._open and not self._open[key].in_flight:
+        for key, held in tuple(self._open.items()):
+            rests = now - held.used_s > held.idle_s and not held.connection.in_flight
+            if rests and not any(holds(key) for holds in self._keepers):
                 self._close(key)
-        if self._open:
-            self._timer = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
+        self.on_sweep()
+        self._sweep_later()
 
 
-async def _close_quietly(connection: Connection) -> None:
+async def _leave(held: Held, drain_s: float) -> None:
+    """Close when nothing is in flight any more, at the latest after `drain_s`; at once when cancelled."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + drain_s
     try:
-        await connection.close()
-    except GarrisonError as error:
-        log.info("a connection did not close in order", extra={"server": connection.label, "why": error.message})
+        while held.connection.in_flight and loop.time() < deadline:  # noqa: ASYNC110  (a drain is rare)
+            await asyncio.sleep(LEAVING_POLL_S)
+    finally:
+        await close_quietly(held.connection)

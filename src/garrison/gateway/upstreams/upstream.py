@@ -5,51 +5,91 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
-import msgspec
 from msgspec import UNSET, Raw
 
+from garrison.catalog.shown_names import Listed
 from garrison.catalog.spec import ServerSpec
-from garrison.gateway.upstreams.definition import Definition, definitions
-from garrison.kernel.errors import GarrisonError, Invalid, Unavailable
+from garrison.gateway.sieve import Sieve
+from garrison.gateway.upstreams.agreement import agreed, lists_of, sentence
+from garrison.gateway.upstreams.definition import KIND, Definition, definitions
+from garrison.gateway.upstreams.listing import listed
+from garrison.gateway.upstreams.pool import Pool, Spread
+from garrison.kernel.errors import GarrisonError, Unavailable
 from garrison.protocol import methods
 from garrison.protocol.connection import Connection
-from garrison.protocol.messages import Message, Params, RpcError, decode_any, members, raw
+from garrison.protocol.handshake import ServerInfo
+from garrison.protocol.messages import Message, Params, RpcError, raw
 from garrison.protocol.question import Question
 
-PAGES_MAX = 100
-ITEMS_MAX = 10_000
-LIST_TIMEOUT_S = 30.0
 LISTEN_AGAIN_S = 1.0
+LIST_AGAIN_S = 30.0
+"""When a list is asked for again that could not be read."""
+LEGACY_AGAIN_S = 60.0
+"""A modern server that failed a legacy handshake for a passing reason is asked for another one after this."""
 
 log = logging.getLogger("garrison.gateway")
+
+
+class Lapse(NamedTuple):
+    """`state`: the server is `away`, its list was `unread` lately, or is just `reading`. `is_kept`: the last good list
+    is served in its place."""
+
+    state: str
+    is_kept: bool
+    why: str
 
 
 class Upstream:
     """Lists outlive the connection: a server that is away keeps its place in the aggregate until it is removed.
 
     `changed(server, notification method)` is called when a list has changed, `heard(server, message)` with what the
-    server says unasked.
+    server says unasked, `read()` after each list that was read and when there are no more to read.
     """
 
     def __init__(
-        self, spec: ServerSpec, changed: Callable[[str, str], None], heard: Callable[[str, Message], None]
+        self,
+        spec: ServerSpec,
+        changed: Callable[[str, str], None],
+        heard: Callable[[str, Message], None],
+        read: Callable[[], None],
     ) -> None:
         self.spec = spec
+        self.sieves = _sieves(spec)
+        """What the server's filters let pass, everywhere: a filter is a decision on security."""
         self.name = spec.name
         self.connection: Connection | None = None
+        """Of its instance; of the first that serves, where there are several."""
+        self.pool: Pool | None = None
+        """Its instances, where there are several."""
         self.lists: Mapping[str, Mapping[str, Definition]] = {method: {} for method in methods.LIST_MEMBER}
         self.problem = "it has not started yet"
         self.hint = ""
         self.listed = False
         """Whether the lists were fetched at least once."""
+        self.is_reading = False
+        self.readings = 0
+        """How often a list was read or judged anew."""
+        self.has_apps = False
+        """Whether its lists name `ui://` resources."""
+        self.has_tasks = False
+        self.info: ServerInfo | None = None
+        """What it said of itself last; it stays while the server is away."""
+        self.rewrites = False
+        """Whether its results may name what clients know by other names: apps, tasks."""
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
         self._changed = changed
         self._tell = heard
+        self._was_read = read
+        self._items: dict[str, list[object]] = {}
+        """The lists as the server gave them; a method is in it as soon as its list was read once."""
         self._refreshing: asyncio.Task[None] | None = None
         self._stale: set[str] = set()
+        self._unread: dict[str, str] = {}
+        """Lists that could not be read lately, and why."""
         self.refuses_legacy = False
         """A modern server that was asked for a legacy connection too, and would not."""
         self._told: set[str] = set()
@@ -59,14 +99,65 @@ class Upstream:
     def tools(self) -> Mapping[str, Definition]:
         return self.lists[methods.TOOLS_LIST]
 
+    def has_listed(self, method: str) -> bool:
+        return method in self._items
+
+    def lapse(self, method: str) -> Lapse | None:
+        """Why this list is not what the server would say now; None where it is."""
+        connection = self.connection
+        if connection is None or connection.closed is not None:
+            return Lapse("away", self.has_listed(method), self.problem or "its connection has just ended")
+        if method in self._unread:
+            return Lapse("unread", self.has_listed(method), self._unread[method])
+        if not self.has_listed(method):
+            return Lapse("reading", False, "it is being asked for its list")
+        return None
+
+    def is_common(self, method: str, name: str) -> bool:
+        """Whether all instances have this entry of a list, as far as is known."""
+        return not self.has_listed(method) or name in self.lists[method]
+
+    def take_over(self, spec: ServerSpec) -> None:
+        """Another spec of the same instance: what is offered may have changed with it."""
+        self.spec, self.sieves = spec, _sieves(spec)
+        for method, items in self._items.items():
+            self._take(method, items)
+
     def connected(self, connection: Connection) -> None:
         """A new instance is ready: use it and read its lists."""
         self.connection = connection
         self.problem = self.hint = ""
         self.refuses_legacy = False
         connection.on_message(self._heard)
+        self._take_note(connection)
         self._subscribe(connection)
         self.refresh(methods.LIST_MEMBER)
+
+    def manned(self, links: Mapping[int, Connection], spread: Spread) -> list[Connection]:
+        """These of its instances serve, by number; returns those that are new."""
+        self.pool = self.pool or Pool(self.name, spread)
+        before = len(self.pool)
+        joined = self.pool.follow(links)
+        for connection in joined:
+            if connection is not self.connection:
+                connection.on_message(self._heard)
+                self._take_note(connection)
+                self._subscribe(connection)
+        self.connection = self.pool.first()
+        if joined:
+            self.problem = self.hint = ""
+            self.refuses_legacy = False
+        if joined or len(links) < before:
+            self.refresh(methods.LIST_MEMBER)
+        return joined
+
+    def _take_note(self, connection: Connection) -> None:
+        self.info = connection.info
+        offered = connection.info.capabilities
+        extensions = offered.get("extensions")
+        of_modern = isinstance(extensions, dict) and methods.TASKS_EXTENSION in extensions
+        self.has_tasks = self.has_tasks or "tasks" in offered or of_modern
+        self.rewrites = self.has_apps or self.has_tasks
 
     def lost(self, problem: str, hint: str) -> None:
         """No instance serves; `problem` says why."""
@@ -81,6 +172,27 @@ class Upstream:
             message = f"server {self.name} is not available: {why}"
             raise Unavailable("server.unavailable", message, self.hint or "try again in a moment")
         return connection
+
+    def look_at(self, connection: Connection, announced: str) -> None:
+        """Read the lists of a client's own connection, which has announced that one of them has changed."""
+        self.connected(connection)
+        self._told.update(methods.LIST_CHANGED[announced])
+
+    def leave_legacy_alone(self, *, for_good: bool) -> None:
+        """A modern server failed a legacy handshake: until another instance serves, or for a while."""
+        serving = self.connection
+
+        def ask_again() -> None:
+            if self.connection is serving:
+                self.refuses_legacy = False
+
+        if not self.refuses_legacy and not for_good:
+            asyncio.get_running_loop().call_later(LEGACY_AGAIN_S, ask_again)
+        self.refuses_legacy = True
+
+    def at(self, number: int) -> Connection | None:
+        """The connection to one of its instances; to the only one, where there are not several."""
+        return self.pool.connections().get(number) if self.pool is not None else self.connection
 
     def refresh(self, stale: Mapping[str, object] | tuple[str, ...]) -> None:
         """Read these lists again, in the background, one reader at a time."""
@@ -118,6 +230,7 @@ class Upstream:
             await asyncio.wait({self._refreshing})
 
     async def _refresh(self) -> None:
+        self.is_reading = True
         while self._stale and self.connection is not None:
             connection, method = self.connection, self._stale.pop()
             try:
@@ -125,22 +238,51 @@ class Upstream:
             except GarrisonError as error:
                 # The last good list is served on; a server that fails to list is not emptied.
                 log.warning("a list was not read", extra={"server": self.name, "method": method, "why": error.message})
+                self._unread[method] = error.message
                 if method == methods.TOOLS_LIST:
                     self.problem = error.message
-        self.listed = True
+        if self._unread and self.connection is not None:
+            asyncio.get_running_loop().call_later(LIST_AGAIN_S, self._read_again, self.connection)
+        self.listed, self.is_reading = True, False
+        self._was_read()
+
+    def _read_again(self, connection: Connection) -> None:
+        if connection is self.connection and connection.closed is None:
+            self.refresh(tuple(self._unread))
 
     async def _read(self, connection: Connection, method: str) -> None:
-        items = (
-            await fetch(connection, method) if methods.LIST_CAPABILITY[method] in connection.info.capabilities else []
-        )
-        found = definitions(self.name, method, items, self.spec.tools)
-        before = self.lists[method]
-        self.lists = {**self.lists, method: found}
+        if self.pool is not None and len(self.pool) > 1:
+            items = await self._agree(self.pool, method)
+        else:
+            items = await listed(connection, method)
+        if self._unread.pop(method, "") == self.problem:
+            self.problem = ""
         told = method in self._told
         self._told.discard(method)
-        differs = [each.content for each in before.values()] != [each.content for each in found.values()]
-        if told or (self.listed and differs):
+        if self._take(method, items) or told:
             self._changed(self.name, _NOTIFICATION[method])
+
+    async def _agree(self, pool: Pool, method: str) -> list[object]:
+        """What all instances list; that they do not list the same is said."""
+        lists = await lists_of(self.name, pool.connections(), lambda connection: listed(connection, method))
+        common, differs = agreed(method, lists)
+        problem = sentence(differs)
+        if problem:
+            log.warning("instances differ", extra={"server": self.name, "method": method, "differs": differs})
+        if method == methods.TOOLS_LIST:
+            self.problem = problem
+        return common
+
+    def _take(self, method: str, items: list[object]) -> bool:
+        """What the server listed becomes what is offered; whether that is something else than before."""
+        self.readings += 1
+        self._items[method] = items
+        before, found = self.lists[method], definitions(self.name, method, items, self.sieves[KIND[method]])
+        self.lists = {**self.lists, method: found}
+        self.has_apps = any(one.names_apps for each in self.lists.values() for one in each.values())
+        self.rewrites = self.has_apps or self.has_tasks
+        self._was_read()
+        return [each.content for each in before.values()] != [each.content for each in found.values()]
 
     def _heard(self, message: Message) -> None:
         self._tell(self.name, message)
@@ -162,13 +304,17 @@ class Upstream:
 
     def _listen_again(self, connection: Connection) -> None:
         """A subscription ended; as long as the connection lives, changes are wanted, and some may have been missed."""
-        if connection is self.connection and connection.closed is None:
+        if self._serves(connection):
             asyncio.get_running_loop().call_later(LISTEN_AGAIN_S, self._resubscribe, connection)
 
     def _resubscribe(self, connection: Connection) -> None:
-        if connection is self.connection and connection.closed is None:
+        if self._serves(connection):
             self._subscribe(connection)
             self.refresh(methods.LIST_MEMBER)
+
+    def _serves(self, connection: Connection) -> bool:
+        is_ours = connection is self.connection or (self.pool is not None and connection in self.pool)
+        return is_ours and connection.closed is None
 
 
 class _Listening:
@@ -199,33 +345,8 @@ class _Listening:
         self._ended()
 
 
-async def fetch(connection: Connection, method: str) -> list[object]:
-    """A whole list, all pages. Raises typed errors, `Invalid` when it does not end or is no list."""
-    items: list[object] = []
-    cursor: object = None
-    for _ in range(PAGES_MAX):
-        result = await connection.ask(method, {"cursor": cursor} if cursor is not None else {}, LIST_TIMEOUT_S)
-        page = _page(connection, method, result)
-        items += page[0]
-        cursor = page[1]
-        if cursor is None:
-            return items
-        if len(items) > ITEMS_MAX:
-            break
-    message = f"server {connection.label} has no end of {method} (over {PAGES_MAX} pages or {ITEMS_MAX} entries)"
-    raise Invalid("server.endless_list", message)
-
-
-def _page(connection: Connection, method: str, result: Raw) -> tuple[list[object], object]:
-    try:
-        parts = members(result)
-        items = decode_any(parts[methods.LIST_MEMBER[method]])
-        cursor = decode_any(parts["nextCursor"]) if "nextCursor" in parts else None
-    except (KeyError, msgspec.MsgspecError, RecursionError):
-        items, cursor = None, None
-    if not isinstance(items, list):
-        raise Invalid("server.bad_list", f"server {connection.label} answered {method} without a list")
-    return items, cursor
+def _sieves(spec: ServerSpec) -> dict[Listed, Sieve]:
+    return {"tool": Sieve(spec.tools), "prompt": Sieve(spec.prompts), "resource": Sieve(spec.resources)}
 
 
 _NOTIFICATION = {method: name for name, stale in methods.LIST_CHANGED.items() for method in stale}

@@ -59,6 +59,10 @@ def status_error(label: str, status: int, headers: Mapping[str, str]) -> Garriso
     return TimedOut("server.http_error", f"server {label} answered HTTP {status}; the outcome is unknown")
 
 
+def no_answer() -> TimedOut:
+    return TimedOut("server.no_answer", "the server ended its response without an answer")
+
+
 def retry_after_s(value: str) -> float:
     """Seconds of a `Retry-After` header (RFC 9110, 10.2.3), at most an hour; 1 where it is a date or nonsense."""
     if not re.fullmatch(r"[0-9]{1,9}", value):

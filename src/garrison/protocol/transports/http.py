@@ -18,6 +18,7 @@ from garrison.protocol.transports.heads import fixed_headers, status_error
 from garrison.protocol.transports.http_answers import Answer, Resumed, ServerStream
 from garrison.protocol.transports.links import Exchange, LinkPool
 from garrison.protocol.transports.origin import parse_url
+from garrison.protocol.transports.renewal import Renewals, body_of, says_session_lost, session_of
 
 if TYPE_CHECKING:
     from garrison.protocol.connection import Connection
@@ -27,6 +28,7 @@ HEADS_MAX = 1024
 HEAD_BYTES_MAX = 4096
 STREAM_RETRY_S = (1.0, 2.0, 5.0, 15.0, 30.0)
 DELIVERY_S = 2.0
+RENEWAL_S = 20.0
 RESUME_S = (0.1, 1.0, 30.0)
 """Least, usual and longest wait before a stream is taken up again; the server's `retry` decides between the ends."""
 _EVENT_ID = re.compile(r"[\x20-\x7e]{1,1024}")
@@ -55,6 +57,7 @@ class HttpTransport:
         """Heads of POSTs by their headers: the same few are sent again and again."""
         self._notices: set[asyncio.Future[None]] = set()
         self._stream: asyncio.Task[None] | None = None
+        self._renewals = Renewals(self._renew, self._send_again)
 
     @property
     def connection(self) -> Connection:
@@ -65,6 +68,9 @@ class HttpTransport:
         self._connection = connection
 
     def send(self, frame: bytes, request_id: int | None, headers: Headers) -> None:
+        if self._renewals.waiting is not None and request_id is not None and headers:  # a handshake has none
+            self._renewals.waiting[request_id] = frame
+            return
         head = self._heads.get(headers) or self._post_head(headers)
         answer = Answer(self, request_id, b"%b%d\r\n\r\n%b" % (head, len(frame), frame))
         if request_id is not None:
@@ -92,9 +98,8 @@ class HttpTransport:
             await asyncio.wait(self._notices, timeout=DELIVERY_S)
 
     async def close(self) -> None:
-        if self._stream is not None:
-            self._stream.cancel()
-            await asyncio.wait({self._stream})
+        await self._renewals.close()
+        await self._hang_up()
         if self._session and self._version:
             await self._end_session()
         await self._pool.close()
@@ -129,25 +134,21 @@ class HttpTransport:
             self._session = session
             self._heads.clear()
 
-    def refused(self, request_id: int | None, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        """An HTTP error: a lost session, else a JSON-RPC error in the body, else the status."""
-        if status == 404 and self._session and self._version:
-            self.session_lost(request_id)
-        elif request_id is None:
-            return
-        elif status not in _STATUS_COUNTS and is_error_response(body):
+    def refused(
+        self, request_id: int | None, status: int, headers: Mapping[str, str], body: bytes, request: bytes
+    ) -> bool:
+        """An HTTP error: a lost session (then the request is sent again in another: False), its body, or its status."""
+        session = session_of(request)
+        if session and says_session_lost(status, body, request_id):
+            self._renewals.lost(self.connection, request_id, body_of(request), present=session == self._session)
+            return False
+        if request_id is None:
+            return True
+        if status not in _STATUS_COUNTS and is_error_response(body):
             self.connection.received(body, request_id)
         else:
             self.connection.failed(request_id, status_error(self._label, status, headers))
-
-    def session_lost(self, request_id: int | None) -> None:
-        """The server no longer knows us; it did nothing with the request that it refused so."""
-        if request_id is not None:
-            message = f"server {self._label} has ended its session"
-            self.connection.failed(request_id, Unavailable("server.session_lost", message, "try again in a moment"))
-        self._session = ""
-        self._heads.clear()
-        self.connection.lost("its session has ended")
+        return True
 
     def broken(self, request_id: int | None, reason: str, *, sent: bool) -> None:
         if sent and request_id is not None:
@@ -162,6 +163,22 @@ class HttpTransport:
                 self.connection.lost(f"cannot be reached: {reason}")
 
     # ── inside ──
+
+    async def _renew(self) -> None:
+        """Another session; of the former one nothing counts."""
+        await self._hang_up()
+        self._session = self._version = ""
+        self._heads.clear()
+        await self.connection.renew(RENEWAL_S)
+
+    def _send_again(self, request_id: int, frame: bytes) -> None:
+        self.send(frame, request_id, Headers({"mcp-protocol-version": self._version}))
+
+    async def _hang_up(self) -> None:
+        if self._stream is not None:
+            self._stream.cancel()
+            await asyncio.wait({self._stream})
+            self._stream = None
 
     def _post_head(self, headers: Headers) -> bytes:
         """A POST's head up to the digits of its length."""
@@ -192,24 +209,25 @@ class HttpTransport:
             status = await self._listen_once()
             had_one = had_one or status == 200
             if status == 404 and had_one:
-                self.session_lost(None)
+                self._renewals.lost(self.connection, None, b"", present=True)
             if status and status != 200 and status < 500:
                 return  # it offers no such stream
             attempt = 0 if status == 200 else attempt + 1
             await asyncio.sleep(STREAM_RETRY_S[min(attempt, len(STREAM_RETRY_S) - 1)])
 
     async def _listen_once(self) -> int:
-        ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        headers = {"mcp-protocol-version": self._version}
-        exchange = self._pool.send(self._head("GET", headers) + b"\r\n", ServerStream(self.connection, ended))
+        exchange, ended = self._bodiless("GET")
         try:
             return await ended
         finally:
             exchange.abort()
 
     async def _end_session(self) -> None:
-        ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        headers = {"mcp-protocol-version": self._version}
-        exchange = self._pool.send(self._head("DELETE", headers) + b"\r\n", ServerStream(self.connection, ended))
+        exchange, ended = self._bodiless("DELETE")
         await asyncio.wait({ended}, timeout=1.0)
         exchange.abort()
+
+    def _bodiless(self, verb: str) -> tuple[Exchange, asyncio.Future[int]]:
+        ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        head = self._head(verb, {"mcp-protocol-version": self._version}) + b"\r\n"
+        return self._pool.send(head, ServerStream(self.connection, ended)), ended

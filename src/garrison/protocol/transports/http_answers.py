@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from garrison.kernel.errors import GarrisonError, Invalid, TimedOut
+from garrison.kernel.errors import GarrisonError, Invalid
 from garrison.protocol.events import EventReader
-from garrison.protocol.transports.heads import is_event_stream
+from garrison.protocol.transports.heads import is_event_stream, no_answer
 from garrison.protocol.transports.links import Answered, Exchange
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Answer(Exchange):
         if body:
             self._receive(body)
         if transport.connection.owes(request_id):
-            self._fail(_no_answer())
+            self._fail(no_answer())
 
     def head(self, status: int, headers: dict[str, str]) -> None:
         self._status, self._headers = status, headers
@@ -78,7 +78,7 @@ class Answer(Exchange):
         elif self._status >= 300:
             self._body.clear()
             self._give_up()
-            self._transport.refused(self._request_id, self._status, self._headers, b"")
+            self._transport.refused(self._request_id, self._status, self._headers, b"", self.request)
         else:
             self._give_up()
             self._fail(Invalid("server.body_too_large", f"the server's answer is larger than {BODY_BYTES_MAX} bytes"))
@@ -86,12 +86,14 @@ class Answer(Exchange):
     def end(self) -> None:
         self._over()
         if self._status >= 300:
-            self._transport.refused(self._request_id, self._status, self._headers, b"".join(self._body))
+            body = b"".join(self._body)
+            if not self._transport.refused(self._request_id, self._status, self._headers, body, self.request):
+                return
         elif self._events is None and self._body:
             self._receive(b"".join(self._body))
         elif self._events is not None and self._transport.resume(self._request_id, self._events):
             return
-        self._fail(_no_answer())  # no effect where the answer has come
+        self._fail(no_answer())  # no effect where the answer has come
 
     def broken(self, reason: str, *, sent: bool) -> None:
         self._over()
@@ -143,14 +145,10 @@ class Resumed(Answer):
             super().end()
         else:
             self._over()
-            self._fail(_no_answer())
+            self._fail(no_answer())
 
     def broken(self, reason: str, *, sent: bool) -> None:
         super().broken(reason, sent=True)
-
-
-def _no_answer() -> TimedOut:
-    return TimedOut("server.no_answer", "the server ended its response without an answer")
 
 
 class ServerStream:

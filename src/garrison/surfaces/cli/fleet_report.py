@@ -44,8 +44,22 @@ def show_report(report: Mapping[str, Any], form: Form) -> None:
         show(report, form)
         return
     columns = (*COLUMNS, "verified") if any("verified" in row for row in report["servers"]) else COLUMNS
-    show([_short(row) for row in report["servers"]], form, columns)
+    show([_short(row) for row in report["servers"]], form, with_instances(columns, report["servers"]))
     say(how_to_connect(report["url"], report["key_file"]))
+
+
+def with_instances(columns: tuple[str, ...], servers: Iterable[Row]) -> tuple[str, ...]:
+    """The columns of a table; how many instances run is told where a server has several."""
+    if not any(row.get("instances", {}).get("wanted", 1) > 1 for row in servers):
+        return columns
+    place = columns.index("state") + 1
+    return (*columns[:place], "instances", *columns[place:])
+
+
+def in_short(row: Row) -> dict[str, Any]:
+    """For tables: so many of so many instances run, in a word."""
+    found = row.get("instances")
+    return {**row, "instances": f"{found['ready']}/{found['wanted']}" if found else None}
 
 
 def how_to_connect(url: str, key_file: str) -> str:
@@ -81,7 +95,7 @@ def _short(row: Row) -> dict[str, Any]:
     """For the table: the proof of the call in a word, the start-up time only where there was a start."""
     proof = row.get("verified")
     told = proof["error"] or f"{proof['tool'] or 'tools/list'} in {proof['took_ms']} ms" if proof else None
-    return {**row, "startup_s": row.get("startup_s") or None, "verified": told}
+    return {**in_short(row), "startup_s": row.get("startup_s") or None, "verified": told}
 
 
 def _indented(text: str) -> str:

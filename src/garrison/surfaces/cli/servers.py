@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from garrison.surfaces.cli import exits
-from garrison.surfaces.cli.fleet_report import COLUMNS, GOOD
+from garrison.surfaces.cli.fleet_report import COLUMNS, GOOD, in_short, with_instances
 from garrison.surfaces.cli.node_client import client_of
 from garrison.surfaces.cli.options import EnvOption, HomeOption, OutputOption, home_of
 from garrison.surfaces.cli.output import Form, show, tell
@@ -27,7 +27,11 @@ def list_servers(home: HomeOption = None, env_name: EnvOption = "", output: Outp
 
     Examples: garrison server list; garrison server list --output json
     """
-    show(client_of(home_of(home, env_name)).status()["servers"], output, LIST_COLUMNS)
+    rows = client_of(home_of(home, env_name)).status()["servers"]
+    if output is Form.TABLE:
+        show([in_short(row) for row in rows], output, with_instances(LIST_COLUMNS, rows))
+    else:
+        show(rows, output, LIST_COLUMNS)
 
 
 @app.command("restart")
@@ -39,10 +43,16 @@ def restart(
 ) -> None:
     """End one server and start it afresh, a failed or lazy one too. Exits with 4 when it does not run afterwards.
 
+    Several instances are restarted one after the other, so that calls go on; if one does not come back, the rest is
+    left as it is.
+
     Examples: garrison server restart git
     """
     client = client_of(home_of(home, env_name))
     tell(f"restarting {name}")
     row = client.restart(name)
-    show([row] if output is Form.TABLE else row, output, COLUMNS)
+    if output is Form.TABLE:
+        show([in_short(row)], output, with_instances(COLUMNS, [row]))
+    else:
+        show(row, output, COLUMNS)
     raise typer.Exit(exits.OK if row["state"] in GOOD else exits.DEGRADED)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 Header = tuple[bytes, bytes]
+
+_HOST = re.compile(rb"(?:\[[0-9A-Za-z:.%]*\]?|[^\x00-\x20\[\]:/?#@,\\]+)(?::[0-9]{0,5})?")
 
 _ONCE = (b"host", b"content-length", b"content-type", b"origin", b"authorization", b"mcp-session-id")
 
@@ -90,8 +93,10 @@ def _shape(version: str, headers: Sequence[Header]) -> Refusal | None:
     if b"content-length" in seen and b"transfer-encoding" in seen:
         return Refusal(400, "Content-Length and Transfer-Encoding exclude each other")
     for name, value in headers:
-        if name == b"transfer-encoding" and value.strip().lower() != b"chunked":
-            return Refusal(400, "the only transfer coding known here is chunked")
+        if name == b"transfer-encoding" and (value.strip().lower() != b"chunked" or version == "1.0"):
+            return Refusal(400, "the only transfer coding known here is chunked, in HTTP/1.1")
+        if name == b"host" and not _HOST.fullmatch(value.strip()):
+            return Refusal(400, "the Host header is malformed")
         if b"\x00" in value:
             return Refusal(400, "a header holds a NUL")
     if b"host" not in seen and version == "1.1":

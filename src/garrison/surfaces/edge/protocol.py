@@ -7,6 +7,7 @@ pipelining, shutdown. The strict guard stands in front of both.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -26,11 +27,18 @@ Handler = Callable[[HttpRequest, Exchange], None]
 
 HEAD_TIMEOUT_S = 10.0
 BODY_TIMEOUT_S = 30.0
+LINGER_S = 2.0
+"""How long what still comes after a refusal is read and dropped: who closes at once resets the connection, and the
+client never sees the answer."""
+STALLED_S = 30.0
+"""A client that takes nothing of what waits for it for so long is cut off."""
+
+_UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*(?=\r\n)", re.IGNORECASE)
 
 
 def is_mcp_path(path: bytes) -> bool:
-    """`/mcp`, `/servers/NAME/mcp`, and the same with `/sse` and `/sse/TOKEN` for the older transport."""
-    if path.startswith(b"/servers/"):
+    """`/mcp`, `/servers/NAME/mcp`, `/profiles/NAME/mcp`, and with `/sse` and `/sse/TOKEN` for the older transport."""
+    if path.startswith((b"/servers/", b"/profiles/")):
         return path.endswith((b"/mcp", b"/sse")) or b"/sse/" in path
     return path in (b"/mcp", b"/sse") or path.startswith(b"/sse/")
 
@@ -47,6 +55,11 @@ class EdgeProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._deadline: asyncio.TimerHandle | None = None
         self._body_size = 0
+        self._unread = 0
+        """Bytes that came since the last that a head or a body was made of."""
+        self._in_head = True
+        self._held = False
+        """What is next on the connection waits until the client has read what is due to it."""
         self._refused = False
         self._between = True
         """No byte of a further request has come."""
@@ -54,6 +67,7 @@ class EdgeProtocol(HttpToolsProtocol):
         """The bytes that began the request being read, to remember its head by."""
         self._rests_since_s = 0.0
         self._host = ""
+        self._stalled: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -64,6 +78,7 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._expect(None)
+        self._await_reader(None)
         exchange = self._exchange()
         super().connection_lost(exc)
         if exchange is not None:
@@ -78,8 +93,13 @@ class EdgeProtocol(HttpToolsProtocol):
                 self._take(*known)
                 return
             self._whole = data
+        if self._between and b"pgrade" in data:
+            data = without_upgrade(data)
         self._between = False
+        self._unread += len(data)
         super().data_received(data)
+        if self._unread > 2 * self.guard.head_bytes_max and not self._refused:
+            self._refuse(Refusal(431, "too many or too large headers, trailers or chunk extensions"))
 
     def _take(self, head: Head, body: bytes) -> None:
         """A request like one before: the parser need not see it."""
@@ -94,9 +114,16 @@ class EdgeProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._body_size = 0
+        self._in_head = True
         self._expect(HEAD_TIMEOUT_S)
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_head:  # trailers would be headers that nobody has judged
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._unread = 0
         self._expect(BODY_TIMEOUT_S)
         refusal = self.guard.check(self.parser.get_method(), self.url, self.parser.get_http_version(), self.headers)
         if refusal is not None:
@@ -110,6 +137,7 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._body_size += len(body)
+        self._unread = 0
         if self._refused:
             return
         if self._body_size > self.guard.body_bytes_max:
@@ -125,6 +153,7 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._expect(None)
+        self._unread = 0
         if self._refused:
             return
         self._between = True
@@ -167,10 +196,46 @@ class EdgeProtocol(HttpToolsProtocol):
         self._rests_since_s = self.loop.time()
         if self.transport.is_closing():
             return
+        if self.flow.write_paused:
+            self._held = True
+            return
+        self._go_on()
+
+    def _go_on(self) -> None:
         if self.flow.read_paused:
             self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
+
+    def pause_writing(self) -> None:
+        """The client reads slower than it asks: it is not listened to until it has caught up."""
+        super().pause_writing()
+        self.flow.pause_reading()
+        self._await_reader(self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._await_reader(None)
+        if self._held:
+            self._held = False
+            self._go_on()
+        elif not self.pipeline and not self.transport.is_closing():
+            self.flow.resume_reading()
+
+    def _await_reader(self, due: int | None) -> None:
+        """`due` bytes wait to be read; if none of them is for long, the client is gone or means harm."""
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+        if due is not None:
+            self._stalled = self.loop.call_later(STALLED_S, self._check_reader, due)
+
+    def _check_reader(self, due: int) -> None:
+        left = self.transport.get_write_buffer_size()
+        if left >= due:
+            self.transport.abort()
+        else:
+            self._await_reader(left)
 
     def close_if_idle(self, now_s: float) -> None:
         """End a connection on which nothing has happened for long."""
@@ -192,11 +257,26 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def _refuse(self, refusal: Refusal) -> None:
         """Answer and close: after a malformed request, nothing on this connection can be trusted."""
+        if self._refused or self.transport.is_closing():
+            return
         self._refused = True
         self._expect(None)
-        if not self.transport.is_closing():
-            self.transport.write(refusal_response(refusal))
+        self.transport.write(refusal_response(refusal))
+        if self.pipeline or not self.transport.can_write_eof():
             self.transport.close()
+            return
+        self._give_up_cycle()
+        self.transport.write_eof()
+        self._deadline = self.loop.call_later(LINGER_S, self.transport.close)
+
+    def _give_up_cycle(self) -> None:
+        """What was being read or answered gets no answer any more."""
+        cycle: Any = self.cycle
+        if isinstance(cycle, Exchange):
+            cycle.disconnect()
+        elif cycle is not None and not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.message_event.set()
 
     def _expect(self, seconds: float | None) -> None:
         """The next part of the request has this long to come; None when nothing is awaited."""
@@ -215,6 +295,15 @@ def protocol_class(handler: Handler, guard: Guard) -> type[EdgeProtocol]:
     heads, idle = KnownHeads(guard.body_bytes_max), IdleConnections()
     bound = {"handler": staticmethod(handler), "guard": guard, "heads": heads, "idle": idle}
     return type("BoundEdgeProtocol", (EdgeProtocol,), bound)
+
+
+def without_upgrade(data: bytes) -> bytes:
+    """The first bytes of a request without an offer to change the protocol, which may be ignored (RFC 9110, 7.8).
+
+    The parser would take what follows for the other protocol, and some clients offer HTTP/2 with their first POST.
+    """
+    head, end, body = data.partition(b"\r\n\r\n")
+    return _UPGRADE.sub(b"", head + end[:2]) + end[2:] + body
 
 
 def read_head(verb: str, path: bytes, headers: Sequence[tuple[bytes, bytes]], keep_alive: bool) -> Head:
