@@ -153,8 +153,10 @@ class FastPath:
             return taken and call.connection is not None and call.connection.info.era == flow.server_era
         if flow.breaker is None:
             return True
+        if flow.breaker.state != "closed":
+            return False
         call.permit = flow.breaker.permit
-        return flow.breaker.state == "closed"
+        return True
 
     def _leave(self, call: FastCall, verdict: Verdict, now_ns: int) -> None:
         """What was counted for a call is counted back."""
