@@ -16,7 +16,7 @@ from garrison.catalog.load import Loaded, load
 from garrison.catalog.parse.tree import plain
 from garrison.catalog.parse.yaml import parse_yaml
 from garrison.catalog.schema import garrison_schema, schema_text
-from garrison.catalog.spec import GrantSpec, RoleSpec, Offer
+from garrison.catalog.spec import GrantSpec, Offer, RoleSpec
 
 Load = Callable[[str, str], Loaded]
 EXAMPLES = Path(__file__).parents[2] / "examples"
