@@ -16,7 +16,7 @@ from garrison.catalog.load import Loaded, load
 from garrison.catalog.parse.tree import plain
 from garrison.catalog.parse.yaml import parse_yaml
 from garrison.catalog.schema import garrison_schema, schema_text
-from garrison.catalog.spec import GrantSpec, RoleSpec, ToolFilter
+from garrison.catalog.spec import GrantSpec, Offer, RoleSpec
 
 Load = Callable[[str, str], Loaded]
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -69,7 +69,7 @@ settings:
     assert a.cwd == f"{tmp_path}/sub"
     assert c.cwd == str(tmp_path)
     assert (b.transport, b.enabled, b.timeout_s, b.headers) == ("sse", False, 5.0, {"A": "Bearer ${T}"})
-    assert (c.start, c.tools, c.startup_timeout_s) == ("lazy", ToolFilter(allow=("a_*",), deny=("a_b",)), 1.5)
+    assert (c.start, c.tools, c.startup_timeout_s) == ("lazy", Offer(allow=("a_*",), deny=("a_b",)), 1.5)
     assert loaded.snapshot.roles["r"] == RoleSpec(
         name="r",
         description="d",

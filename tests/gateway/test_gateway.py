@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from mcp.shared.exceptions import MCPError
 
-from garrison.catalog.spec import GrantSpec, RoleSpec, ToolFilter
+from garrison.catalog.spec import GrantSpec, Offer, RoleSpec
 from garrison.surfaces.fleet_metrics import add_fleet_metrics
 from garrison.telemetry.exposition import render
 from running_fleet import StartFleet, stdio
@@ -112,7 +112,7 @@ async def test_what_is_listed_is_what_may_be_called(start_fleet: StartFleet, mod
 
 
 async def test_a_filtered_tool_is_neither_listed_nor_callable(start_fleet: StartFleet) -> None:
-    running = await start_fleet(stdio("one", "legacy_only", tools=ToolFilter(deny=("crash", "count"))))
+    running = await start_fleet(stdio("one", "legacy_only", tools=Offer(deny=("crash", "count"))))
     for path, prefix in (("/mcp", "one__"), ("/servers/one/mcp", "")):
         async with running.client(path) as client:
             assert f"{prefix}crash" not in {tool.name for tool in (await client.list_tools()).tools}

@@ -4,7 +4,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from garrison.catalog.spec import ServerSpec, ToolFilter
+from garrison.catalog.spec import ServerSpec, Offer
 from garrison.runtimes.instance import Observed, State
 from garrison.runtimes.reconcile import RUNTIME_FIELDS, Action, reconcile
 
@@ -29,7 +29,7 @@ def test_each_difference_has_its_step() -> None:
     assert step(changed(command=("y",)), SPEC) == [("restart", "changed: command")]
     assert step(changed(env={"A": "1"}, timeout_s=1.0), SPEC) == [("restart", "changed: env, timeout_s")]
     assert step(changed(timeout_s=1.0), SPEC) == [("update", "changed: timeout_s")]
-    assert step(changed(tools=ToolFilter(deny=("x",))), SPEC) == [("update", "changed: tools")]
+    assert step(changed(tools=Offer(deny=("x",))), SPEC) == [("update", "changed: tools")]
     assert step(SPEC, changed(start="lazy")) == [("start", "it starts eagerly now")]
     assert step(changed(start="lazy"), SPEC) == [("update", "changed: start")]
 

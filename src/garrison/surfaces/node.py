@@ -36,6 +36,7 @@ from garrison.surfaces.edge.guard import Guard, hostname
 from garrison.surfaces.edge.protocol import protocol_class
 from garrison.surfaces.fleet_metrics import add_fleet_metrics
 from garrison.surfaces.launch import fleet_id, node_argv
+from garrison.surfaces.shown import conflict_rows, profile_rows
 from garrison.surfaces.status import server_row
 from garrison.telemetry.logs import configure_logs
 
@@ -137,6 +138,7 @@ class Node:
         return missing
 
     def status(self) -> dict[str, Any]:
+        endpoints = self.fleet.gateway.endpoints.all()
         return {
             "url": self.url,
             "pid": os.getpid(),
@@ -144,6 +146,8 @@ class Node:
             "snapshot": self._desired.snapshot().version,
             "settled": self._settled,
             "servers": [self.server_status(name) for name in self._desired.servers],
+            "profiles": profile_rows(self._desired.catalog.profiles, endpoints),
+            "conflicts": conflict_rows(endpoints),
         }
 
     def server_status(self, name: str) -> dict[str, Any]:

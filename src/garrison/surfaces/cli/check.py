@@ -51,6 +51,8 @@ def check(
 def _tell(configuration: Configuration, problems: list[Problem]) -> None:
     say(f"configuration  {', '.join(configuration.desired.source)}")
     say(f"servers        {', '.join(configuration.desired.servers) or 'none'}")
+    if configuration.desired.catalog.profiles:
+        say(f"profiles       {', '.join(configuration.desired.catalog.profiles)}")
     say(f"machine        {hardware().line}")
     say(render_report(problems) or "no problems")
 
@@ -59,6 +61,7 @@ def _result(configuration: Configuration, problems: list[Problem], missing: dict
     return {
         "source": configuration.desired.source,
         "servers": list(configuration.desired.servers),
+        "profiles": list(configuration.desired.catalog.profiles),
         "problems": [{**msgspec.structs.asdict(one), "place": one.place} for one in problems],
         "missing_launchers": missing,
         "hardware": msgspec.structs.asdict(hardware()),

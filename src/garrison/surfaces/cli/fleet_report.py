@@ -31,6 +31,8 @@ def report_of(home: Home, status: Mapping[str, Any], left_out: Mapping[str, Prob
         "version": status["version"],
         "snapshot": status["snapshot"],
         "settled": status["settled"],
+        "profiles": status.get("profiles", []),
+        "conflicts": status.get("conflicts", []),
     }
 
 
@@ -45,7 +47,9 @@ def show_report(report: Mapping[str, Any], form: Form) -> None:
         return
     columns = (*COLUMNS, "verified") if any("verified" in row for row in report["servers"]) else COLUMNS
     show([_short(row) for row in report["servers"]], form, with_instances(columns, report["servers"]))
-    say(how_to_connect(report["url"], report["key_file"]))
+    for conflict in report["conflicts"]:
+        say(f"{conflict['path']}: {conflict['why']}")
+    say(how_to_connect(report["url"], report["key_file"], report["profiles"]))
 
 
 def with_instances(columns: tuple[str, ...], servers: Iterable[Row]) -> tuple[str, ...]:
@@ -62,18 +66,24 @@ def in_short(row: Row) -> dict[str, Any]:
     return {**row, "instances": f"{found['ready']}/{found['wanted']}" if found else None}
 
 
-def how_to_connect(url: str, key_file: str) -> str:
+def how_to_connect(url: str, key_file: str, profiles: Iterable[Row] = ()) -> str:
     """The key itself is never printed: terminals and logs are kept."""
     entry = {"type": "http", "url": f"{url}/mcp", "headers": {"Authorization": "Bearer ${GARRISON_KEY}"}}
     snippet = json.dumps({"mcpServers": {"garrison": entry}}, indent=2)
     return (
         f"\nAll servers at    {url}/mcp\n"
         f"One server at     {url}/servers/NAME/mcp\n"
+        f"{''.join(_profile_line(url, profile) for profile in profiles)}"
         f"Key               {key_file}\n\n"
         f"To connect a client:\n\n"
         f'  export GARRISON_KEY="$(cat {key_file})"\n\n'
         f"and in its .mcp.json:\n\n{_indented(snippet)}\n"
     )
+
+
+def _profile_line(url: str, profile: Row) -> str:
+    told = f"  ({profile['tools']} tools of {', '.join(profile['servers']) or 'no server'})"
+    return f"Profile           {url}{profile['path']}{told}\n"
 
 
 def _ordered(row: Row) -> dict[str, Any]:
