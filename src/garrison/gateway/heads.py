@@ -8,15 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Any
 
 from garrison.gateway.refusals import ProtocolError, header_mismatch, unsupported_version
 from garrison.kernel.errors import GarrisonError, NotFound
 from garrison.protocol import codes, headers
 from garrison.protocol.versions import LEGACY_VERSIONS, MODERN_VERSIONS, Era
-
-if TYPE_CHECKING:
-    from garrison.gateway.flows import Flow
 
 STREAM_OPEN = "stream/open"
 """What a legacy GET is called in records: the client listens for what servers say unasked."""
@@ -51,8 +48,8 @@ class Head:
     repeated: tuple[str, ...] = ()
     keep_alive: bool = True
     reading: HeadReading | None = None
-    flows: dict[tuple[str, str], Flow] = field(default_factory=dict)
-    """What the fast path knows of calls with this head, by the tool's name and the client's address."""
+    flows: dict[tuple[str, str], Any] = field(default_factory=dict)
+    """What the fast path knows of calls with this head (`flows.Flow`), by the tool's name and the client's address."""
 
 
 def reading_of(head: Head) -> HeadReading:
