@@ -4,7 +4,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from garrison.catalog.spec import ServerSpec, Offer
+from garrison.catalog.spec import Offer, ServerSpec
 from garrison.runtimes.instance import Observed, State
 from garrison.runtimes.reconcile import RUNTIME_FIELDS, Action, reconcile
 

@@ -15,6 +15,9 @@ COLUMNS: Final = ("name", "state", "era", "tools", "startup_s", "error", "hint")
 FIRST: Final = ("name", "state", "era", "tools", "error")
 """Scripts rely on these members of a server; others may follow."""
 
+CONFLICTS_TOLD: Final = 10
+"""In the table's company; more would push it off the screen."""
+
 GOOD: Final = frozenset({"running", "stopped"})
 """Stopped: a lazy server that waits for its first call, or one that is switched off."""
 
@@ -47,8 +50,7 @@ def show_report(report: Mapping[str, Any], form: Form) -> None:
         return
     columns = (*COLUMNS, "verified") if any("verified" in row for row in report["servers"]) else COLUMNS
     show([_short(row) for row in report["servers"]], form, with_instances(columns, report["servers"]))
-    for conflict in report["conflicts"]:
-        say(f"{conflict['path']}: {conflict['why']}")
+    _tell_conflicts(report["conflicts"])
     say(how_to_connect(report["url"], report["key_file"], report["profiles"]))
 
 
@@ -79,6 +81,13 @@ def how_to_connect(url: str, key_file: str, profiles: Iterable[Row] = ()) -> str
         f'  export GARRISON_KEY="$(cat {key_file})"\n\n'
         f"and in its .mcp.json:\n\n{_indented(snippet)}\n"
     )
+
+
+def _tell_conflicts(conflicts: list[Row]) -> None:
+    for conflict in conflicts[:CONFLICTS_TOLD]:
+        say(f"{conflict['path']}: {conflict['why']}")
+    if len(conflicts) > CONFLICTS_TOLD:
+        say(f"and {len(conflicts) - CONFLICTS_TOLD} more names that are not shown as asked (--output json has all)")
 
 
 def _profile_line(url: str, profile: Row) -> str:
