@@ -168,24 +168,6 @@ class Gateway:
 
     def _build(self, parts: Parts) -> tuple[Pipeline, FastPath]:
         directory, authoriser = parts.directory, parts.authoriser
-        answers = Answers(
-            directory,
-            self.seen,
-            authoriser,
-            parts.sessions,
-            self.streams,
-            self.in_flight,
-            self.back_channel,
-            self.own,
-            self.lists,
-            parts.identity,
-        )
-        byways = Byways(directory, authoriser, self.subscriptions, self.tasks)
-        more: dict[Own, Any] = {
-            "set_level": self.levels.set_level,
-            "unsubscribe": self.subscriptions.unsubscribe,
-            "list_tasks": self.tasks.listed,
-        }
         durable = parts.ledger.settings.durability == "strict"
         connect = Connect(directory, self.own, self.unasked)
         observe = Observe(parts.metrics, time.monotonic_ns)
@@ -210,7 +192,7 @@ class Gateway:
             audit,
             Authenticate(parts.keys.verify),
             Admit(),
-            Route(directory, self.seen, answers, self.streams, self.parked, byways, more),
+            self._route(parts),
             Authorise(authoriser),
             limit,
             connect,
@@ -228,3 +210,24 @@ class Gateway:
             directory, self.own, parts.keys, authoriser, parts.sessions, self.in_flight,
         )  # fmt: skip
         return pipeline, FastPath(concerned, pipeline, parts.ledger, parts.clock, parts.ids)
+
+    def _route(self, parts: Parts) -> Route:
+        answers = Answers(
+            parts.directory,
+            self.seen,
+            parts.authoriser,
+            parts.sessions,
+            self.streams,
+            self.in_flight,
+            self.back_channel,
+            self.own,
+            self.lists,
+            parts.identity,
+        )
+        byways = Byways(parts.directory, parts.authoriser, self.subscriptions, self.tasks)
+        more: dict[Own, Any] = {
+            "set_level": self.levels.set_level,
+            "unsubscribe": self.subscriptions.unsubscribe,
+            "list_tasks": self.tasks.listed,
+        }
+        return Route(parts.directory, self.seen, answers, self.streams, self.parked, byways, more)

@@ -15,14 +15,13 @@ from msgspec import UNSET, Raw
 
 from garrison.kernel.errors import GarrisonError, TimedOut, Unavailable
 from garrison.protocol import methods
-from garrison.protocol.handshake import Introduction, Refused, ServerInfo, handshake_timeout, modern_meta, negotiate
+from garrison.protocol.handshake import Introduction, ServerInfo, handshake_timeout, modern_meta, negotiate
 from garrison.protocol.headers import Headers, encode_value
 from garrison.protocol.matching import NULL, addressee, error_of, own_id
 from garrison.protocol.messages import (
     EMPTY,
     Message,
     Params,
-    RpcError,
     decode_message,
     notification_frame,
     raw,
@@ -30,30 +29,10 @@ from garrison.protocol.messages import (
     text,
 )
 from garrison.protocol.question import Question
+from garrison.protocol.reply import Awaited, Reply
 
 HEADERS_MAX = 1024
 HEADER_NAME_CHARS_MAX = 256
-
-
-class Reply(Protocol):
-    """What comes back for one request: any number of messages, then exactly one of the three ends."""
-
-    def message(self, message: Message) -> None:
-        """A notification that belongs to the request (progress, log)."""
-
-    def streaming(self) -> None:
-        """The server answers with a stream of events."""
-
-    def question(self, question: Question) -> None:
-        """The server asks its client something because of this request; it wants to be answered or refused."""
-
-    def result(self, result: Raw) -> None: ...
-
-    def error(self, error: RpcError) -> None:
-        """The server answered with a JSON-RPC error."""
-
-    def failed(self, error: GarrisonError) -> None:
-        """No answer will come; the outcome may be unknown."""
 
 
 class Transport(Protocol):
@@ -198,7 +177,7 @@ class Connection:
         """
         answer: asyncio.Future[Raw] = asyncio.get_running_loop().create_future()
         request_id = self.reserve()
-        self.request(request_id, method, dict(params), _Awaited(answer, self.label), headers)
+        self.request(request_id, method, dict(params), Awaited(answer, self.label), headers)
         try:
             return await answer
         finally:
@@ -377,31 +356,3 @@ def outcome_unknown(label: str, reason: str) -> TimedOut:
     """The failure of a request that had left when its connection broke."""
     message = f"server {label} went away before it answered ({reason}); whether the call took effect is unknown"
     return TimedOut("server.lost", message, "check what the call did before you repeat it")
-
-
-class _Awaited:
-    """A reply that fills a future."""
-
-    def __init__(self, answer: asyncio.Future[Raw], label: str) -> None:
-        self._answer = answer
-        self._label = label
-
-    def message(self, message: Message) -> None:
-        """Progress of our own requests interests nobody."""
-
-    def streaming(self) -> None:
-        """How it comes is all the same here."""
-
-    def question(self, question: Question) -> None:
-        question.refuse()
-
-    def result(self, result: Raw) -> None:
-        if not self._answer.done():
-            self._answer.set_result(result.copy())
-
-    def error(self, error: RpcError) -> None:
-        self.failed(Refused(self._label, error))
-
-    def failed(self, error: GarrisonError) -> None:
-        if not self._answer.done():
-            self._answer.set_exception(error)

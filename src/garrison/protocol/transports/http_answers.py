@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -15,12 +15,35 @@ from garrison.protocol.transports.links import Answered, Exchange
 
 if TYPE_CHECKING:
     from garrison.protocol.connection import Connection
-    from garrison.protocol.transports.http import HttpTransport
 
 BODY_BYTES_MAX = 64 * 1024 * 1024
 ERROR_BODY_BYTES_MAX = 256 * 1024
 NOTICE_TIMEOUT_S = 10.0
 """How long the acknowledgement of a notification may take before its link is given up."""
+
+
+class Carrier(Protocol):
+    """The transport that an answer comes back for."""
+
+    @property
+    def connection(self) -> Connection: ...
+
+    def answered(self, request_id: int | None) -> None:
+        """Nothing more comes for this request."""
+
+    def keep_session(self, session: str) -> None:
+        """The server has named a session."""
+
+    def resume(self, request_id: int | None, events: EventReader) -> bool:
+        """Whether the rest of this stream is fetched by another request."""
+
+    def refused(
+        self, request_id: int | None, status: int, headers: Mapping[str, str], body: bytes, request: bytes
+    ) -> bool:
+        """An HTTP error came; False when the request is sent again."""
+
+    def broken(self, request_id: int | None, reason: str, *, sent: bool) -> None:
+        """The link broke before the answer was whole."""
 
 
 class Answer(Exchange):
@@ -32,7 +55,7 @@ class Answer(Exchange):
     _size = 0
     _acknowledged: asyncio.Future[None] | None = None
 
-    def __init__(self, transport: HttpTransport, request_id: int | None, request: bytes) -> None:
+    def __init__(self, transport: Carrier, request_id: int | None, request: bytes) -> None:
         self.request = request
         self._transport = transport
         self._request_id = request_id
