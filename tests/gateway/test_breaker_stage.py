@@ -30,7 +30,9 @@ async def call(running: Running, tool: str, server: str = "one", **arguments: ob
 
 
 async def test_a_server_that_never_answers_is_left_alone_and_says_when_to_come_back(start_fleet: StartFleet) -> None:
-    running = await start_fleet(stdio("one", "legacy_only", timeout_s=0.1), stdio("two", "legacy_only"), settings=QUICK)
+    running = await start_fleet(
+        stdio("one", "legacy_only", session="shared", timeout_s=0.1), stdio("two", "legacy_only"), settings=QUICK
+    )
     for _ in range(5):
         _, error = await call(running, "slow", steps=1, step_s=5)
         assert error["code"] == -32055
@@ -46,7 +48,7 @@ async def test_a_server_that_never_answers_is_left_alone_and_says_when_to_come_b
 
 async def test_a_server_that_recovers_is_tried_out_and_used_again(start_fleet: StartFleet) -> None:
     settings = Settings(breaker=BreakerSettings(open_first_s=0.01))
-    running = await start_fleet(stdio("one", "legacy_only", timeout_s=0.1), settings=settings)
+    running = await start_fleet(stdio("one", "legacy_only", session="shared", timeout_s=0.1), settings=settings)
     for _ in range(5):
         await call(running, "slow", steps=1, step_s=5)
     assert running.fleet.gateway.breaker.state("one") == "open"

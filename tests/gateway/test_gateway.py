@@ -211,7 +211,7 @@ async def test_somebody_elses_session_is_unknown(start_fleet: StartFleet) -> Non
 
 
 async def test_calls_connections_and_sessions_are_measured_under_the_fields_names(start_fleet: StartFleet) -> None:
-    running = await start_fleet(stdio("one", "legacy_only"))
+    running = await start_fleet(stdio("one", "legacy_only", session="shared"))
     async with running.client("/mcp", "legacy") as client:
         await client.call_tool("one__echo", {"text": "x"})
     await running.fleet.supervisor.restart("one")

@@ -129,11 +129,17 @@ async def test_a_process_that_crashes_takes_its_own_sessions_call_with_it_and_no
     shared = processes()
     async with two(running, "legacy") as (ada, alan):
         assert [await said(ada, "count"), await said(alan, "count")] == ["1", "1"]
-        for _ in range(6):
+        for _ in range(4):
             with pytest.raises(MCPError, match="went away"):
                 await ada.call_tool("one__crash", {})
         assert await said(alan, "count") == "2"
         assert await said(ada, "count") == "1", "a fresh process"
+        for _ in range(5):
+            with pytest.raises(MCPError, match="went away"):
+                await ada.call_tool("one__crash", {})
+        with pytest.raises(MCPError, match="left alone"):
+            await ada.call_tool("one__count", {})
+        assert await said(alan, "count") == "3"
         assert running.fleet.gateway.breaker.state("one") == "closed"
         assert shared <= processes()
 

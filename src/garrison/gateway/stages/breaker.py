@@ -9,15 +9,22 @@ from garrison.gateway.call import Call, Outcome
 from garrison.gateway.refusals import Busy
 from garrison.gateway.stage import Stage, Step
 from garrison.gateway.upstreams.directory import Directory
+from garrison.gateway.upstreams.own import OWN_MAX, Key
 from garrison.gateway.upstreams.upstream import Upstream
 from garrison.telemetry import names
 from garrison.telemetry.metrics import Metrics
+
+OWNERS_MAX = 2 * OWN_MAX
+"""Breakers of clients' own processes; the oldest go first."""
 
 _GAUGE = {"closed": 0.0, "half-open": 0.5, "open": 1.0}
 
 
 class CircuitBreaker(Stage):
-    """One breaker for each server, and for each instance where there are several. `monotonic_s` is injected."""
+    """One breaker for each server, for each instance where there are several, and for each process of a client's own.
+
+    `monotonic_s` is injected.
+    """
 
     name = "breaker"
     needs = frozenset({"target", "arguments"})
@@ -29,6 +36,8 @@ class CircuitBreaker(Stage):
         self._directory = directory
         self._now = monotonic_s
         self._breakers: dict[str, Breaker] = {}
+        self._owners: dict[Key, Breaker] = {}
+        """Of clients' own processes."""
         about = "Whether a server is called (0), tried out (0.5) or left alone (1)."
         self._states = metrics.gauge("garrison.breaker.state", about, (names.SERVER,))
         self._opened = metrics.counter("garrison.breaker.opened", "How often a breaker has opened.", (names.SERVER,))
@@ -40,10 +49,11 @@ class CircuitBreaker(Stage):
         if upstream is None or call.answer is not None or upstream.connection is None:
             return None  # that a server has no connection is known, and why; its callers are told that
         if call.owner is not None and upstream.spec.transport == "stdio":
-            return None  # a process of the client's own: what is wrong with it concerns nobody else
-        if upstream.pool is not None and upstream.pool.take(call):
+            breaker = self._of_owner(call.owner.key)  # a process of its own: what is wrong with it concerns nobody else
+        elif upstream.pool is not None and upstream.pool.take(call):
             return None
-        breaker = self.of(upstream)
+        else:
+            breaker = self.of(upstream)
         answer = breaker.ask(self._now())
         if isinstance(answer, Wait):
             message = f"server {upstream.name} has not answered lately and is left alone for {answer.after_s:.0f} s"
@@ -67,6 +77,14 @@ class CircuitBreaker(Stage):
         if upstream is not None and upstream.pool is not None:
             return upstream.pool.state()
         return "closed" if breaker is None else breaker.state
+
+    def _of_owner(self, key: Key) -> Breaker:
+        found = self._owners.get(key)
+        if found is None:
+            while len(self._owners) >= OWNERS_MAX:
+                del self._owners[next(iter(self._owners))]
+            found = self._owners[key] = Breaker(self._policy)
+        return found
 
     def _new(self, server: str) -> Breaker:
         for gone in self._breakers.keys() - self._directory.upstreams.keys() - {server}:
