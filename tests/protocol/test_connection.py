@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from garrison.kernel.errors import TimedOut, Unavailable
-from garrison.protocol.connection import Connection, Refused
-from garrison.protocol.handshake import ServerInfo
+from garrison.protocol.connection import Connection
+from garrison.protocol.handshake import Refused, ServerInfo
 from garrison.protocol.messages import Message, RpcError, params_of, raw
 from garrison.protocol.transports.stdio import StdioTransport
 from protocol.peers import CLIENT, SERVERS, Recorded, scripted, spawned, until

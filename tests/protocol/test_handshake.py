@@ -12,7 +12,8 @@ from everything import http_app
 
 from garrison.kernel.errors import GarrisonError, Invalid, TimedOut, Unavailable, Unsupported
 from garrison.protocol import handshake
-from garrison.protocol.connection import Connection, Refused
+from garrison.protocol.connection import Connection
+from garrison.protocol.handshake import Refused
 from protocol.peers import SERVERS, Asked, http, raw_server, scripted, spawned, until, web
 
 INFO = {"era": "legacy", "version": "2025-11-25", "name": "script"}

@@ -14,7 +14,8 @@ from everything import http_app
 from msgspec import Raw
 
 from garrison.kernel.errors import TimedOut, Unavailable
-from garrison.protocol.connection import Connection, Refused
+from garrison.protocol.connection import Connection
+from garrison.protocol.handshake import Refused
 from garrison.protocol.messages import Message, params_of, raw
 from garrison.protocol.transports import http as streamable
 from protocol.peers import SERVERS, Recorded, descriptors, http, listening, spawned, until, web
