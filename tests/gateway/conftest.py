@@ -1,5 +1,11 @@
-"""Fixtures of the gateway's tests."""
+"""Fixtures of the tests; lets them import the fixture servers, which are scripts that import their neighbours."""
 
-from running_fleet import start_fleet
+from __future__ import annotations
+
+import sys
+
+from running_fleet import SERVERS, start_fleet
+
+sys.path.append(str(SERVERS))
 
 __all__ = ["start_fleet"]

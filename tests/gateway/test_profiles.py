@@ -52,7 +52,8 @@ async def test_a_profile_lists_its_selection_and_nothing_else_can_be_used(start_
         never = await refused(client.call_tool("one__never_was", {}))
         for name in ("one__add", "one__count", "two__echo"):
             assert await refused(client.call_tool(name, {})) == never.replace("one__never_was", name)
-        assert "Unknown prompt: one__plain" in await refused(client.get_prompt("one__plain"))
+        for name in ("one__plain", "one__never_was", "two__greeting"):
+            assert f"Unknown prompt: {name}" in await refused(client.get_prompt(name))
         assert "Unknown resource: memo://bytes" in await refused(client.read_resource("memo://bytes"))
         assert "For those who only look" in (client.instructions or "")
 

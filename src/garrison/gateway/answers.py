@@ -11,6 +11,7 @@ from msgspec import UNSET, Raw
 from garrison.gateway import aggregate, lapses
 from garrison.gateway.backchannel import BackChannel
 from garrison.gateway.call import Call, Outcome
+from garrison.gateway.cursors import Cursors
 from garrison.gateway.endpoints import Endpoint
 from garrison.gateway.inflight import InFlight
 from garrison.gateway.lists import KeptLists, start_of
@@ -43,6 +44,7 @@ class Answers:
         back_channel: BackChannel,
         own: OwnConnections,
         lists: KeptLists,
+        cursors: Cursors,
         server_info: Mapping[str, str],
     ) -> None:
         self._directory = directory
@@ -54,6 +56,7 @@ class Answers:
         self._back_channel = back_channel
         self._own = own
         self._lists = lists
+        self._cursors = cursors
         self._server_info = raw(dict(server_info))
 
     def begin_session(self, call: Call) -> None:
@@ -142,7 +145,9 @@ class Answers:
         sources = (self._directory.edition, self._authoriser.edition, *lists)
         whose = (call.endpoint, call.principal.roles, self._seen.whose(call))
         entries = partial(self._entries, call, method)
-        page = self._lists.page(method, call.era, whose, sources, start_of(call.params), entries)
+        holder = (call.principal.id, call.endpoint, method)
+        start = start_of(self._cursors.opened(call.params, *holder))
+        page = self._cursors.sealed(self._lists.page(method, call.era, whose, sources, start, entries), *holder)
         return Outcome(result=lapses.marked(page, self._lapses(call, method)))
 
     def _lapses(self, call: Call, method: str) -> dict[str, Lapse]:

@@ -14,6 +14,7 @@ from garrison.gateway.batches import Batch, elements_of, request_of
 from garrison.gateway.breakers import BreakerPolicy
 from garrison.gateway.byways import Byways
 from garrison.gateway.call import Call, HttpRequest, Outcome, Sink
+from garrison.gateway.cursors import Cursors
 from garrison.gateway.endpoints import Endpoints
 from garrison.gateway.fast import FastPath, Stages
 from garrison.gateway.heads import reading_of
@@ -44,7 +45,7 @@ from garrison.gateway.stages.route import Route
 from garrison.gateway.stages.screen import Screen
 from garrison.gateway.stages.shed import Shed, ShedPolicy
 from garrison.gateway.stages.validate import Validate
-from garrison.gateway.streams import Streams
+from garrison.gateway.streams import StreamBounds, Streams
 from garrison.gateway.subscriptions import Subscriptions
 from garrison.gateway.taskids import TaskIds
 from garrison.gateway.tasks import Tasks
@@ -72,6 +73,7 @@ class Parts:
     sessions: Sessions
     parked: ParkedCalls
     task_ids: TaskIds
+    cursors: Cursors
     clock: Clock
     ids: Ids
     identity: dict[str, str]
@@ -80,6 +82,7 @@ class Parts:
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     shed: ShedPolicy = field(default_factory=ShedPolicy)
+    streams: StreamBounds = field(default_factory=StreamBounds)
     kept: KeptAnswers = field(default_factory=lambda: KeptAnswers(1000, 32 * 1024 * 1024))
 
 
@@ -88,7 +91,7 @@ class Gateway:
 
     def __init__(self, parts: Parts) -> None:
         self.endpoints = Endpoints(parts.directory)
-        self.streams = Streams(self.endpoints.shows)
+        self.streams = Streams(self.endpoints.shows, parts.streams)
         self.in_flight = InFlight()
         self.back_channel = BackChannel()
         self.own = OwnConnections()
@@ -173,6 +176,7 @@ class Gateway:
         observe = Observe(parts.metrics, time.monotonic_ns)
         audit = Audit(parts.ledger, parts.clock, time.monotonic_ns)
         limit = Limit(parts.limits, parts.clock.monotonic_s)
+        self.streams.opened = limit.give_back
         retry = Retry(parts.retry, directory, parts.metrics, random.random)
         intent = Intent(parts.ledger, parts.clock, durable=durable)
         forward = Forward(
@@ -222,6 +226,7 @@ class Gateway:
             self.back_channel,
             self.own,
             self.lists,
+            parts.cursors,
             parts.identity,
         )
         byways = Byways(parts.directory, parts.authoriser, self.subscriptions, self.tasks)

@@ -17,8 +17,6 @@ from garrison.kernel.errors import Limited
 from garrison.protocol import methods
 from garrison.protocol.messages import decode_any, notification_frame, raw
 
-STREAMS_MAX = 20_000
-STREAMS_PER_PRINCIPAL_MAX = 1_000
 KEEP_ALIVE_S = 15.0
 
 _FLAGS = {
@@ -39,6 +37,14 @@ class Extra(Protocol):
         """Its stream is closed."""
 
 
+@dataclass(frozen=True)
+class StreamBounds:
+    """Open streams at once."""
+
+    of_all: int = 20_000
+    per_principal: int = 10_000
+
+
 @dataclass(eq=False)
 class _Stream:
     call: Call
@@ -54,8 +60,15 @@ class Streams:
     `shows(endpoint, server)`: whether the news of a server concern those who listen at an endpoint.
     """
 
-    def __init__(self, shows: Callable[[str, str], bool] = lambda endpoint, server: endpoint in ("", server)) -> None:
+    def __init__(
+        self,
+        shows: Callable[[str, str], bool] = lambda endpoint, server: endpoint in ("", server),
+        bounds: StreamBounds = StreamBounds(),
+    ) -> None:
         self._shows = shows
+        self._bounds = bounds
+        self.opened: Callable[[Call], None] = lambda call: None
+        """Told of each call that became a stream, and that no limit on calls concerns any more."""
         self._open: dict[Call, _Stream] = {}
         self._of_session: dict[str, list[Call]] = {}
         self._older: set[Call] = set()
@@ -142,11 +155,13 @@ class Streams:
 
     def _add(self, call: Call, wanted: frozenset[str], meta: Raw | None) -> _Stream:
         owner = call.principal.id if call.principal is not None else ""
-        if len(self._open) >= STREAMS_MAX or self._per_principal.get(owner, 0) >= STREAMS_PER_PRINCIPAL_MAX:
-            raise Limited("streams.too_many", "too many open streams", "close some first", 30.0)
+        if len(self._open) >= self._bounds.of_all or self._per_principal.get(owner, 0) >= self._bounds.per_principal:
+            hint = "close some first, or raise edge.streams and edge.streams_per_principal"
+            raise Limited("streams.too_many", "too many open streams", hint, 30.0)
         stream = self._open[call] = _Stream(call, wanted, meta)
         self._per_principal[owner] = self._per_principal.get(owner, 0) + 1
         call.on_cancel = lambda reason: self._close(call, None)
+        self.opened(call)
         call.sink.open_stream(outbound.STREAM)
         call.streaming = True
         if self._timer is None:

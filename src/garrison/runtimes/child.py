@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from garrison.kernel.descriptors import giving_back
 from garrison.kernel.errors import Limited
 from garrison.kernel.waiting import in_time
 from garrison.runtimes.driver import Exit
@@ -113,7 +114,7 @@ class Child:
             cwd=cwd or None,
             env=env,
             start_new_session=True,
-            preexec_fn=dies_with_parent(),
+            preexec_fn=_before_exec(),
         )
 
     def _discard(self) -> None:
@@ -199,3 +200,13 @@ def _reason(code: int) -> str:
         return f"was killed by {signal.Signals(-code).name}"
     except ValueError:
         return f"was killed by signal {-code}"
+
+
+def _before_exec() -> Callable[[], None]:
+    die_too, give_back = dies_with_parent(), giving_back()
+
+    def in_child() -> None:
+        die_too()
+        give_back()
+
+    return in_child

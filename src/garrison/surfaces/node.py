@@ -24,6 +24,7 @@ import uvicorn
 import uvloop
 
 from garrison import __version__
+from garrison.kernel import descriptors
 from garrison.kernel.clock import SystemClock, rfc3339
 from garrison.kernel.errors import GarrisonError
 from garrison.kernel.home import Home, write_private
@@ -247,6 +248,7 @@ def _url_of(listener: socket.socket) -> str:
 def serve(home: Home, listener: socket.socket, guardian_mode: str) -> None:
     """Run a node on `listener` with what `desired.json` says; blocks until it ends. Raises typed errors."""
     desired = read_desired(home)
+    descriptors.raise_limit()
     node_logs = configure_logs(home.logs / "garrison.log", desired.settings.logs.level)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -15,6 +15,7 @@ from garrison.catalog.references import resolve_spec
 from garrison.catalog.snapshot import Snapshot
 from garrison.catalog.spec import ServerSpec, Transport
 from garrison.gateway.breakers import BreakerPolicy
+from garrison.gateway.cursors import Cursors
 from garrison.gateway.gateway import Gateway, Parts
 from garrison.gateway.kept import KeptAnswers
 from garrison.gateway.parked import ParkedCalls
@@ -22,6 +23,7 @@ from garrison.gateway.retries import RetryPolicy
 from garrison.gateway.sessions import Sessions
 from garrison.gateway.stages.limit import Limits
 from garrison.gateway.stages.shed import ShedPolicy
+from garrison.gateway.streams import StreamBounds
 from garrison.gateway.taskids import TaskIds
 from garrison.gateway.upstreams.directory import Directory
 from garrison.gateway.upstreams.outliers import OutlierPolicy
@@ -30,6 +32,7 @@ from garrison.gateway.upstreams.pool import Spread
 from garrison.identity.keys import KeyStore
 from garrison.identity.roles import Authoriser
 from garrison.identity.secrets import SecretsFile
+from garrison.kernel import descriptors
 from garrison.kernel.clock import Clock, SystemClock
 from garrison.kernel.errors import GarrisonError, Invalid
 from garrison.kernel.home import Home, write_private
@@ -103,6 +106,7 @@ def build(home: Home, settings: Settings, snapshot: Snapshot, fleet_id: str) -> 
         sessions=Sessions(session_key, clock, ids, session_times(metrics)),
         parked=ParkedCalls(session_key, ids),
         task_ids=TaskIds(session_key),
+        cursors=Cursors(session_key),
         clock=clock,
         ids=SequenceIds(),
         identity=IDENTITY,
@@ -111,6 +115,7 @@ def build(home: Home, settings: Settings, snapshot: Snapshot, fleet_id: str) -> 
         shed=ShedPolicy(settings.limits.concurrent_calls_of_all, settings.limits.lag_s_max),
         kept=KeptAnswers(settings.cache.entries_max, settings.cache.size_bytes_max),
         retry=RetryPolicy(settings.retry.retries_max, budget_share=settings.retry.budget_share),
+        streams=_streams(settings),
     )
     reaper = Reaper()
     supervisor, dialer = _supervisor(home, settings, parts, reaper, fleet_id)
@@ -263,6 +268,14 @@ def record_change(ledger: Ledger, principal: str, change: str, server: str, deta
 def _limits(settings: Settings) -> Limits:
     given = settings.limits
     return Limits(given.calls_per_s, given.burst, given.concurrent_calls, given.concurrent_calls_per_server)
+
+
+def _streams(settings: Settings) -> StreamBounds:
+    wanted = settings.edge.streams
+    of_all = descriptors.room_for(wanted, descriptors.limit())
+    if of_all < wanted:
+        log.warning("fewer streams than configured", extra={"streams": of_all, "why": "ulimit -Hn is too low"})
+    return StreamBounds(of_all, min(of_all, settings.edge.streams_per_principal))
 
 
 def _breaker(settings: Settings) -> BreakerPolicy:

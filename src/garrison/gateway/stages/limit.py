@@ -13,6 +13,7 @@ from garrison.gateway.upstreams.upstream import Upstream
 from garrison.kernel.errors import Limited
 
 PRINCIPALS_MAX = 100_000
+_NOTHING = Outcome()
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,12 @@ class Limit(Stage):
             if call.upstream is not None:
                 call.upstream.left()
         return outcome
+
+    def give_back(self, call: Call) -> None:
+        """It became a stream: those have bounds of their own, and nobody waits for their end."""
+        if call.limited and call.principal is not None:
+            self.leave(call, _NOTHING)
+            call.limited = False
 
     def account(self, principal_id: str) -> Account:
         return self._accounts.get(principal_id) or self._new_account(principal_id)

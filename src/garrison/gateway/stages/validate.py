@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Raw
 
 from garrison.gateway.call import Call
-from garrison.gateway.heads import reading_of
+from garrison.gateway.heads import is_transparent, reading_of
 from garrison.gateway.refusals import header_mismatch, unknown
 from garrison.gateway.stage import Stage, Step
 from garrison.gateway.upstreams.definition import Definition
@@ -30,6 +30,8 @@ class Validate(Stage):
     def enter(self, call: Call) -> Step:
         if call.method == methods.TOOLS_CALL and call.upstream is not None and call.answer is None:
             self._tool(call)
+        elif call.method == methods.PROMPTS_GET and not is_transparent(call.endpoint):
+            _check_prompt(call)
         return None
 
     def _tool(self, call: Call) -> None:
@@ -37,7 +39,7 @@ class Validate(Stage):
         name = call.target.name
         definition = call.upstream.tools.get(name)
         if definition is None and call.upstream.listed:
-            raise _unknown_tool(call)
+            raise _unknown(call, "tool")
         call.definition = definition
         call.arguments = _arguments(call)
         if definition is not None:
@@ -84,7 +86,16 @@ def _check_param_headers(call: Call, definition: Definition) -> None:
             raise header_mismatch(name)
 
 
-def _unknown_tool(call: Call) -> NotFound:
+def _check_prompt(call: Call) -> None:
+    """Where servers are shown as one, what is not listed cannot be used; a server alone answers for itself."""
+    upstream = call.upstream
+    if upstream is None or not upstream.has_listed(methods.PROMPTS_LIST):
+        return
+    if call.target.name not in upstream.lists[methods.PROMPTS_LIST]:
+        raise _unknown(call, "prompt")
+
+
+def _unknown(call: Call, kind: str) -> NotFound:
     """By the name that the client used, which is not the server's own where servers are shown as one."""
     asked = text(params_of(call.message), "name") if call.message is not None else ""
-    return unknown("tool", asked or call.target.name)
+    return unknown(kind, asked or call.target.name)
