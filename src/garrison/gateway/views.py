@@ -20,7 +20,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple
 
-from garrison.catalog.shown_names import Listed, Named, offer_of, owner, preferred, qualified, start_of
+from garrison.catalog.shown_names import Listed, Named, offer_of, owner, qualified, start_of
 from garrison.catalog.snapshot import Snapshot
 from garrison.catalog.spec import Selection, ServerSpec
 from garrison.gateway import apps
@@ -83,7 +83,7 @@ class Face:
         return sieve.is_open or sieve.passes(name)
 
     def preferred(self, kind: Named, name: str) -> str:
-        return preferred(self.spec, kind, name)
+        return self._start + offer_of(self.spec, kind).rename.get(name, name)
 
     def description(self, kind: Named, name: str) -> str | None:
         """What stands in place of the server's own description; None for that one."""
@@ -120,25 +120,27 @@ class View:
 
     def index(self, kind: Named, offered: Mapping[str, Iterable[str]]) -> Index:
         """Give names to all that the servers list now, in their order."""
-        refs = [
-            Ref(server, name)
-            for server, face in self.faces.items()
-            for name in offered.get(server, ())
-            if face.offers(kind, name)
-        ]
+        faces = self.faces.items()
+        refs = [Ref(one, name) for one, face in faces for name in offered.get(one, ()) if face.offers(kind, name)]
         wanted = {ref: self.faces[ref.server].preferred(kind, ref.name) for ref in refs}
-        second = {qualified(*ref): ref for ref in refs if self._may_have(ref.server, qualified(*ref))}
-        count = Counter(first for ref, first in wanted.items() if self._may_have(ref.server, first))
-        shown: dict[Ref, str] = {}
-        for ref, first in wanted.items():
-            other = qualified(*ref)
-            if count[first] == 1 and self._may_have(ref.server, first) and second.get(first, ref) == ref:
-                shown[ref] = first
-            elif second.get(other) == ref:
-                shown[ref] = other
-        at_odds = [ref for ref, first in wanted.items() if shown.get(ref) != first]
-        conflicts = [Conflict(kind, ref, wanted[ref], shown.get(ref, "")) for ref in at_odds]
-        return Index({name: ref for ref, name in shown.items()}, shown, tuple(conflicts))
+        full = {ref: qualified(*ref) for ref in refs}
+        second = {name: ref for ref, name in full.items() if self._may_have(ref.server, name)}
+        first = self._undisputed(wanted, second)
+        held_back = {ref for ref, name in full.items() if ref not in first and second.get(name) != ref}
+        shown = {ref: first.get(ref, full[ref]) for ref in refs if ref not in held_back}
+        at_odds = (ref for ref in refs if ref not in first)
+        conflicts = tuple(Conflict(kind, ref, wanted[ref], shown.get(ref, "")) for ref in at_odds)
+        return Index({name: ref for ref, name in shown.items()}, shown, conflicts)
+
+    def _undisputed(self, wanted: Mapping[Ref, str], full: Mapping[str, Ref]) -> dict[Ref, str]:
+        """Those that get the name that they want: nobody else wants it, and it is not another's by its full name."""
+        free = [
+            ref
+            for ref, name in wanted.items()
+            if (full[name] == ref if name in full else self._may_have(ref.server, name))
+        ]
+        count = Counter(wanted[ref] for ref in free)
+        return {ref: wanted[ref] for ref in free if count[wanted[ref]] == 1}
 
     def resources(self, offered: Mapping[str, Iterable[str]]) -> Index:
         """URIs, each with the first server that lists it; those of apps carry their server's name."""
