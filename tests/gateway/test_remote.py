@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import legacy_only
 import pytest
 from mcp.shared.exceptions import MCPError
 
 from garrison.catalog.spec import ServerSpec, Transport
+from protocol.peers import web
 from remote_servers import remote
 from running_fleet import StartFleet
 
@@ -129,3 +131,20 @@ async def test_the_callers_credentials_reach_no_server(start_fleet: StartFleet) 
         assert running.admin_key.encode() not in request
         assert b"session=secret" not in request
         assert b"Bearer for-the-server" in request
+
+
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
+async def test_a_server_that_lost_its_sessions_is_used_on_without_anybody_noticing(
+    start_fleet: StartFleet, mode: str
+) -> None:
+    server = legacy_only.LegacyHttp()
+    async with web(server.app()) as url:
+        running = await start_fleet(spec(url))
+        async with running.client("/mcp", mode) as client:
+            await client.call_tool("far__echo", {"text": "before"})
+            began = server.begun
+            server.sessions.clear()
+            results = await asyncio.gather(*(client.call_tool("far__echo", {"text": str(n)}) for n in range(10)))
+            assert [result.content[0].text for result in results] == [str(n) for n in range(10)]  # type: ignore[union-attr]
+            assert server.begun - began <= 2, "the client's connection, and the shared one when it was used"
+            assert not [entry for entry in running.records() if entry.outcome == "server.session_lost"]

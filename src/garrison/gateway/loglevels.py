@@ -65,6 +65,7 @@ class LogLevels:
         unasked.hear(methods.LOG, self._heard)
         unasked.on_ready(self._ready)
         directory.on_connected(self._tell_shared)
+        directory.on_renewed(self._forgotten)
 
     def set_level(self, call: Call) -> Outcome:
         """From now on; servers are told, and nobody waits for them."""
@@ -97,6 +98,10 @@ class LogLevels:
     # ── to the servers ──
 
     def _ready(self, place: Place, connection: Connection) -> None:
+        connection.on_renewed(lambda: self._tell_own(place, connection))
+        self._tell_own(place, connection)
+
+    def _tell_own(self, place: Place, connection: Connection) -> None:
         level = self.level_of(place.session)
         if level:
             _tell(connection, level)
@@ -120,6 +125,11 @@ class LogLevels:
         elif told and not wanted:
             del self._told[server]
             _tell(connection, QUIET)
+
+    def _forgotten(self, server: str) -> None:
+        """The shared connection has another session, and its server knows no level of ours."""
+        self._told.pop(server, None)
+        self._tell_shared(server)
 
     def _lowest(self, server: str) -> str:
         wanted = [LEVELS.index(wish.level) for wish in self._wishes.values() if self._concerns(wish, server)]

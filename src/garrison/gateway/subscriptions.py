@@ -71,6 +71,7 @@ class Subscriptions:
         self._work: set[asyncio.Task[None]] = set()
         own.kept_by(lambda key: (key[1], key) in self._feeds)
         directory.on_connected(lambda server: self._renew((server, None)))
+        directory.on_renewed(lambda server: self._forgotten((server, None)))
         unasked.hear(methods.UPDATED, self._updated)
         unasked.on_ready(self._ready)
         streams.offer("resourceSubscriptions", self)
@@ -208,10 +209,17 @@ class Subscriptions:
         assert place.owner is not None
         key = (place.server, place.owner.key)
         connection.on_closed(lambda reason: self._renew(key))
+        connection.on_renewed(lambda: self._forgotten(key))
 
     def _renew(self, key: FeedKey) -> None:
         feed = self._feeds.get(key)
         if feed is not None and not feed.is_live:
+            self._forgotten(key)
+
+    def _forgotten(self, key: FeedKey) -> None:
+        """Its server knows nothing of what was asked, whether the connection is another one or only its session."""
+        feed = self._feeds.get(key)
+        if feed is not None:
             feed.outdated()
             self._spawn(self._until_settled(key, feed))
 

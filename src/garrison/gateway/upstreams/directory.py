@@ -29,6 +29,7 @@ class Directory:
         self._retired: list[Upstream] = []
         self._listeners: list[Callable[[str, str], None]] = []
         self._on_connected: list[Callable[[str], None]] = []
+        self._on_renewed: list[Callable[[str], None]] = []
         self._on_heard: list[Callable[[str, Message], None]] = []
         self.demand: Callable[[str], Awaitable[None]] | None = None
         self.edition = object()
@@ -51,6 +52,10 @@ class Directory:
     def on_connected(self, listener: Callable[[str], None]) -> None:
         """Call back with a server's name when another instance of it serves."""
         self._on_connected.append(listener)
+
+    def on_renewed(self, listener: Callable[[str], None]) -> None:
+        """Call back with a server's name when it had lost the session on the shared connection and gave us another."""
+        self._on_renewed.append(listener)
 
     def on_heard(self, listener: Callable[[str, Message], None]) -> None:
         """Call back with a server's name and what it says unasked."""
@@ -94,6 +99,7 @@ class Directory:
     def connected(self, name: str, connection: Connection) -> None:
         if name in self._upstreams:
             self._upstreams[name].connected(connection)
+            connection.on_renewed(lambda: self._renewed(name))
             for listener in self._on_connected:
                 listener(name)
 
@@ -170,6 +176,12 @@ class Directory:
     def _heard(self, server: str, message: Message) -> None:
         for listener in self._on_heard:
             listener(server, message)
+
+    def _renewed(self, name: str) -> None:
+        if name in self._upstreams:
+            self._upstreams[name].refresh(methods.LIST_MEMBER)
+        for listener in self._on_renewed:
+            listener(name)
 
     def _changed(self, server: str, notification: str) -> None:
         for listener in self._listeners:
