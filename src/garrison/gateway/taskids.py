@@ -8,7 +8,7 @@ from garrison.gateway.seals import Seal
 
 
 class TaskPlace(msgspec.Struct, frozen=True, array_like=True):
-    """Where a task lives: `mark` names a client's own connection, and is empty for the shared one."""
+    """Where a task lives. `mark` names a client's own connection, or one of several instances (`#2`), or nothing."""
 
     server: str
     mark: str
