@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from garrison.gateway import aggregate, bridge
 from garrison.gateway.call import Call, HttpRequest, Outcome, Pending
-from garrison.gateway.heads import Head, endpoint_of
+from garrison.gateway.heads import Head, endpoint_of, is_transparent, profile_of
 from garrison.gateway.inbound import Inbound
 from garrison.gateway.pipeline import Pipeline, check_order
 from garrison.gateway.sessions import SESSION_LIFE_S, Sessions
@@ -162,10 +162,48 @@ def test_no_parameters_are_too_strange_to_be_read(params: object) -> None:
         Inbound(sessions()).read(call_for(body, mcp_protocol_version=version, mcp_method="tools/call"))
 
 
-@pytest.mark.parametrize("path", ["/", "/mcp/", "/servers//mcp", "/servers/a/b/mcp", "/servers/a/mcp/x", "/MCP"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/mcp/",
+        "/servers//mcp",
+        "/profiles//mcp",
+        "/profiles/mcp",
+        "/profiles/a/b/mcp",
+        "/servers/a/b/mcp",
+        "/servers/a/mcp/x",
+        "/MCP",
+    ],
+)
 def test_other_paths_are_no_endpoints(path: str) -> None:
     with pytest.raises(GarrisonError):
         endpoint_of(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "endpoint", "transparent", "profile"),
+    [
+        ("/mcp", "", False, None),
+        ("/servers/a/mcp", "a", True, None),
+        ("/servers/profiles/mcp", "profiles", True, None),
+        ("/profiles/a/mcp", "profiles/a", False, "a"),
+    ],
+)
+def test_a_server_a_profile_and_all_servers_have_endpoints_of_their_own(
+    path: str, endpoint: str, transparent: bool, profile: str | None
+) -> None:
+    assert endpoint_of(path) == endpoint
+    assert (is_transparent(endpoint), profile_of(endpoint)) == (transparent, profile)
+
+
+def test_instructions_say_what_names_begin_with_where_it_is_not_the_servers_name() -> None:
+    told = aggregate.instructions({"a": " Ask a. ", "b": ""}, {"a": "a__", "b": "x__", "c": ""}, "For some")
+    assert told == (
+        "For some\n\nTools and prompts are named SERVER__NAME. Those of b begin with x__. "
+        "Those of c are named as they are.\n\n## a\nAsk a."
+    )
+    assert aggregate.instructions({}, {"b": ""}) == "Those of b are named as they are."
 
 
 def test_a_member_that_stands_twice_counts_once() -> None:
