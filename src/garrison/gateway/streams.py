@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -18,6 +19,8 @@ from garrison.protocol import methods
 from garrison.protocol.messages import decode_any, notification_frame, raw
 
 KEEP_ALIVE_S = 15.0
+AT_ONCE = 250
+"""So many streams get their sign of life in one go."""
 
 _FLAGS = {
     "toolsListChanged": "notifications/tools/list_changed",
@@ -41,7 +44,7 @@ class Extra(Protocol):
 class StreamBounds:
     """Open streams at once."""
 
-    of_all: int = 20_000
+    of_all: int = 15_000
     per_principal: int = 10_000
 
 
@@ -76,6 +79,8 @@ class Streams:
         self._extras: dict[str, Extra] = {}
         self._per_principal: dict[str, int] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._due: list[Call] = []
+        """Who is still to get a sign of life in this round."""
 
     def __len__(self) -> int:
         return len(self._open)
@@ -196,11 +201,16 @@ class Streams:
             self._of_session.pop(_session_of(call), None)
 
     def _tick(self) -> None:
+        """Some at a time, so that no call has to wait for all of them."""
         self._timer = None
-        for call in tuple(self._open):
-            call.sink.keep_alive_comment()
+        left = self._due or list(self._open)
+        due, self._due = left[:AT_ONCE], left[AT_ONCE:]
+        for call in due:
+            if call in self._open:
+                call.sink.keep_alive_comment()
         if self._open:
-            self._timer = asyncio.get_running_loop().call_later(KEEP_ALIVE_S, self._tick)
+            parts = math.ceil(len(self._open) / AT_ONCE)
+            self._timer = asyncio.get_running_loop().call_later(KEEP_ALIVE_S / parts, self._tick)
 
 
 def _announce(stream: _Stream, notification: str) -> None:

@@ -40,6 +40,7 @@ from garrison.surfaces.launch import fleet_id, node_argv
 from garrison.surfaces.shown import conflict_rows, profile_rows
 from garrison.surfaces.status import server_row
 from garrison.telemetry.logs import configure_logs
+from garrison.telemetry.process import age_s
 
 KEEP_ALIVE_S = 75
 DRAIN_POLL_S = 0.02
@@ -94,7 +95,7 @@ class Node:
         """The listener is open: say where."""
         self._write_run_file()
         self._record("fleet.started", {"url": self.url, "snapshot": self._desired.snapshot().version})
-        log.info("serving", extra={"url": self.url, "pid": os.getpid()})
+        log.info("serving", extra={"url": self.url, "pid": os.getpid(), "start_s": round(age_s(), 2)})
 
     async def drain(self) -> None:
         """The end was asked for: not ready any more, and no new calls; those in flight may finish within the limit.

@@ -57,7 +57,7 @@ class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True):
             description="Event streams that clients may keep open, all together; each takes a file descriptor and some "
             "KB. Where `ulimit -Hn` allows fewer, fewer are taken.",
         ),
-    ] = 20_000
+    ] = 15_000
     streams_per_principal: Annotated[
         int, Meta(ge=1, description="Event streams of one principal, so that nobody takes all there are.")
     ] = 10_000

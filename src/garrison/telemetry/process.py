@@ -45,6 +45,15 @@ def open_descriptors() -> int:
     return sum(1 for _ in folder.iterdir()) - 1  # listing opens one itself
 
 
+def age_s() -> float:
+    """Since exec, imports included, to 10 ms; 0 where there is no /proc."""
+    try:
+        ticks = int((_PROC / "stat").read_text().rpartition(")")[2].split()[19])
+    except OSError:
+        return 0.0
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+
+
 def started_at_s() -> float:
     """Boot time plus the start in clock ticks (proc(5), `stat` field 22); now, where there is no /proc."""
     try:
