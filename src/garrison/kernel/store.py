@@ -12,14 +12,18 @@ from pathlib import Path
 BUSY_TIMEOUT_S = 5.0
 
 
-def connect(path: Path, create: bool = True, busy_timeout_s: float = BUSY_TIMEOUT_S) -> sqlite3.Connection:
+def connect(
+    path: Path, create: bool = True, busy_timeout_s: float = BUSY_TIMEOUT_S, page_bytes: int = 4096
+) -> sqlite3.Connection:
     """A connection that commits durably (`synchronous=FULL`) and only when told; the file has mode 0600.
 
-    Raises FileNotFoundError when the file is missing and `create` is false, else sqlite3.Error.
+    `page_bytes` counts for a new file only. Raises FileNotFoundError when the file is missing and `create` is false,
+    else sqlite3.Error.
     """
     os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0), 0o600))
     connection = sqlite3.connect(path, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False)
     try:
+        connection.execute(f"PRAGMA page_size={page_bytes}")
         _use_write_ahead_log(connection, busy_timeout_s)
         connection.execute("PRAGMA synchronous=FULL")
     except BaseException:

@@ -19,6 +19,8 @@ from garrison.protection.head import HeadFile, create_head, read_head
 from garrison.telemetry.redaction import redactor
 
 PAGE_ENTRIES_MAX = 256
+FILE_PAGE_BYTES = 16 * 1024
+"""Of the database's file: a page of entries is some 50 KB, and each page of the file costs calls of its own."""
 WAL_BYTES_KEPT = 64 * 1024 * 1024
 
 _SCHEMA = """
@@ -50,7 +52,7 @@ class Store:
 
     def __init__(self, path: Path, clock: Clock, create: bool = True) -> None:
         self._path = path
-        self._connection = connect(path, create=create)
+        self._connection = connect(path, create=create, page_bytes=FILE_PAGE_BYTES)
         self._opened = file_identity(path)
         try:
             found = self._prepare(clock)

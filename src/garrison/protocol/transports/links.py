@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol, cast
 
 import httptools
 
+from garrison.kernel.outbox import Outbox
 from garrison.protocol.transports.known_heads import KnownHeads
 from garrison.protocol.transports.origin import Origin
 
@@ -119,7 +120,7 @@ class Link(asyncio.Protocol):
         self._exchange = exchange
         exchange.link = self
         self._parser = None
-        self._transport.write(exchange.request)
+        self._pool.outbox.put(self._transport, exchange.request)
 
     def close(self) -> None:
         if self._transport is not None:
@@ -265,6 +266,7 @@ class LinkPool:
         self._connecting: set[asyncio.Task[None]] = set()
         self._waiting: deque[Exchange] = deque()
         self._closed = False
+        self.outbox = Outbox()
         self._emptied: asyncio.Future[None] | None = None
         self.heads: KnownHeads[Answered] = KnownHeads(KNOWN_BODY_BYTES_MAX)
 

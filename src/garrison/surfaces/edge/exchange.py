@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import http
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from garrison.gateway.call import HttpRequest
 from garrison.gateway.heads import Head
 from garrison.gateway.outbound import JSON
+from garrison.kernel.outbox import Outbox
 from garrison.protocol.events import write_event
 from garrison.surfaces.edge.compression import COMPRESS_FROM_BYTES, compressed, is_worth_it, takes_gzip
 
@@ -30,6 +32,16 @@ class _NoEvent:
     def set(self) -> None: ...
 
 
+class Place(Protocol):
+    """The connection that an exchange is on."""
+
+    transport: asyncio.Transport
+    outbox: Outbox
+
+    def on_response_complete(self) -> None:
+        """The answer has been written, or waits in the outbox."""
+
+
 class Exchange(HttpRequest):
     """`current` when it is this exchange's turn on the connection, `whole` when its body has come.
 
@@ -43,25 +55,12 @@ class Exchange(HttpRequest):
     response_complete = False
     _on_disconnect: Callable[[], None] | None = None
 
-    def __init__(
-        self,
-        handler: Callable[[HttpRequest, Exchange], None],
-        transport: asyncio.Transport,
-        on_response: Callable[[], None],
-        head: Head,
-        client: str,
-    ) -> None:
+    def __init__(self, place: Place, head: Head, body: bytes | bytearray, client: str) -> None:
         self.head = head
-        self.body = b""
+        self.body = body
         self.client = client
         self.keep_alive = head.keep_alive
-        self._handler = handler
-        self._transport = transport
-        self._on_response = on_response
-
-    def run(self) -> None:
-        """The request is whole and it is its turn."""
-        self._handler(self, self)
+        self._place = place
 
     def disconnect(self) -> None:
         self.disconnected = True
@@ -98,8 +97,7 @@ class Exchange(HttpRequest):
         """`start`: the head up to the digits of its length."""
         if self.disconnected:
             return
-        if not self._transport.is_closing():
-            self._transport.write(b"%b%d\r\n\r\n%b" % (start, len(body), body))
+        self._place.outbox.put(self._place.transport, b"%b%d\r\n\r\n%b" % (start, len(body), body))
         self._complete()
 
     def open_stream(self, headers: Mapping[str, str]) -> None:
@@ -133,12 +131,14 @@ class Exchange(HttpRequest):
         if self.disconnected or self.response_complete:
             return
         self._write(b"%x\r\n%b\r\n" % (len(data), data))
-        if self._transport.get_write_buffer_size() > WRITE_BUFFER_MAX:
-            self._transport.abort()
+        if self._place.transport.get_write_buffer_size() > WRITE_BUFFER_MAX:
+            self._place.transport.abort()
 
     def _write(self, data: bytes) -> None:
-        if not self._transport.is_closing():
-            self._transport.write(data)
+        """At once: whoever listens to a stream waits for each of its parts."""
+        self._place.outbox.flush()
+        if not self._place.transport.is_closing():
+            self._place.transport.write(data)
 
     def _connection_line(self) -> bytes:
         return b"" if self.keep_alive else b"connection: close\r\n"
@@ -147,8 +147,9 @@ class Exchange(HttpRequest):
         self.response_complete = True
         self._on_disconnect = None
         if not self.keep_alive:
-            self._transport.close()
-        self._on_response()
+            self._place.outbox.flush()
+            self._place.transport.close()
+        self._place.on_response_complete()
 
 
 def _lines(headers: Mapping[str, str]) -> list[bytes]:

@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from garrison.gateway.call import HttpRequest
 from garrison.gateway.heads import Head
+from garrison.kernel.outbox import Outbox
 from garrison.surfaces.edge.exchange import Exchange
 from garrison.surfaces.edge.guard import Guard, Refusal
 from garrison.surfaces.edge.idle import IdleConnections
@@ -50,6 +51,7 @@ class EdgeProtocol(HttpToolsProtocol):
     guard: Guard
     heads: KnownHeads
     idle: IdleConnections
+    outbox: Outbox
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -105,8 +107,7 @@ class EdgeProtocol(HttpToolsProtocol):
         """A request like one before: the parser need not see it."""
         if self._deadline is not None:
             self._expect(None)
-        exchange = Exchange(self.handler, self.transport, self.on_response_complete, head, self._host)
-        exchange.body = body
+        exchange = Exchange(self, head, body, self._host)
         exchange.current = exchange.whole = True
         self.cycle = exchange  # type: ignore[assignment]
         self.handler(exchange, exchange)
@@ -166,7 +167,7 @@ class EdgeProtocol(HttpToolsProtocol):
         if whole:
             self.heads.keep(whole, exchange.head)
         if exchange.current:
-            exchange.run()
+            self.handler(exchange, exchange)
 
     def _exchange(self) -> Exchange | None:
         """The request that is being read, if it is one of ours."""
@@ -178,6 +179,7 @@ class EdgeProtocol(HttpToolsProtocol):
         verb = self.parser.get_method().decode("ascii")
         exchange = self._new_exchange(read_head(verb, path, self.headers, self.parser.should_keep_alive()))
         if self.expect_100_continue:
+            self.outbox.flush()
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if before is None or before.response_complete:
             exchange.current = True
@@ -186,7 +188,7 @@ class EdgeProtocol(HttpToolsProtocol):
             self.pipeline.appendleft((exchange, self.app))  # type: ignore[arg-type]
 
     def _new_exchange(self, head: Head) -> Exchange:
-        exchange = Exchange(self.handler, self.transport, self.on_response_complete, head, self._host)
+        exchange = Exchange(self, head, b"", self._host)
         self.cycle = exchange  # type: ignore[assignment]
         return exchange
 
@@ -245,11 +247,16 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: Any, app: ASGI3Application) -> None:
         if not isinstance(cycle, Exchange):
+            self.outbox.flush()
             super()._start_asgi_task(cycle, app)
             return
         cycle.current = True
         if cycle.whole:
-            cycle.run()
+            self.handler(cycle, cycle)
+
+    def shutdown(self) -> None:
+        self.outbox.flush()
+        super().shutdown()
 
     def send_400_response(self, msg: str) -> None:
         """What the parser could not read."""
@@ -261,6 +268,7 @@ class EdgeProtocol(HttpToolsProtocol):
             return
         self._refused = True
         self._expect(None)
+        self.outbox.flush()
         self.transport.write(refusal_response(refusal))
         if self.pipeline or not self.transport.can_write_eof():
             self.transport.close()
@@ -292,8 +300,13 @@ class EdgeProtocol(HttpToolsProtocol):
 
 def protocol_class(handler: Handler, guard: Guard) -> type[EdgeProtocol]:
     """The class that uvicorn makes one instance of for each connection."""
-    heads, idle = KnownHeads(guard.body_bytes_max), IdleConnections()
-    bound = {"handler": staticmethod(handler), "guard": guard, "heads": heads, "idle": idle}
+    bound = {
+        "handler": staticmethod(handler),
+        "guard": guard,
+        "heads": KnownHeads(guard.body_bytes_max),
+        "idle": IdleConnections(),
+        "outbox": Outbox(),
+    }
     return type("BoundEdgeProtocol", (EdgeProtocol,), bound)
 
 
