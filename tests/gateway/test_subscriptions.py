@@ -116,6 +116,20 @@ async def test_what_may_not_be_read_cannot_be_subscribed_to(start_fleet: StartFl
             assert honoured == {"resourceSubscriptions": ["memo://bytes"]}
 
 
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_grant_that_is_taken_away_ends_the_updates(start_fleet: StartFleet, era: str) -> None:
+    role = RoleSpec(name="reader", grants=(GrantSpec(servers=("one",), tools=("*",), resources=("memo://*",)),))
+    running = await start_fleet(extras("one", session="shared"), roles=(role,))
+    async with speaking(running, era, key=running.key("reader")) as client:
+        await subscribe(client, URI, "memo://bytes")
+        less = GrantSpec(servers=("one",), tools=("*",), resources=("memo://bytes",))
+        running.fleet.authoriser.replace({"reader": RoleSpec(name="reader", grants=(less,))})
+        await client.call("one__touch", uri=URI)
+        await client.call("one__touch", uri="memo://bytes")
+        await until(lambda: updates(client))
+        assert updates(client) == ["memo://bytes"]
+
+
 async def test_a_server_without_subscriptions_says_so_by_name(start_fleet: StartFleet, running_plain: Running) -> None:
     async with speaking(running_plain, "legacy") as client:
         refused = (await client.ask("resources/subscribe", uri=URI))["error"]
