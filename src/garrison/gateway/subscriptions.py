@@ -147,7 +147,7 @@ class Subscriptions:
         return True
 
     async def _woken(self, upstream: Upstream) -> None:
-        if upstream.connection is None and upstream.spec.start == "lazy" and self._directory.demand is not None:
+        if upstream.is_asleep and self._directory.demand is not None:
             await self._directory.demand(upstream.name)
 
     def ended(self, call: Call) -> None:
