@@ -13,6 +13,8 @@ from running_fleet import SERVERS
 from speaking import DEADLINE_S, Json, Speaker
 
 ERAS = ["legacy", "modern"]
+ACROSS = [("legacy", "modern"), ("modern", "legacy")]
+"""Eras of client and server, for what depends on each but not on the pair."""
 
 
 def extras(name: str, *flags: str, **more: Any) -> ServerSpec:

@@ -12,6 +12,7 @@ import httpx2
 import pytest
 
 from brought_up import brought_up
+from faults.load import Caller, load
 
 pytestmark = pytest.mark.slow
 
@@ -46,3 +47,23 @@ async def test_a_call_that_does_not_finish_is_answered_and_the_end_is_in_time(tm
         took_s = time.monotonic() - began
         print(f"gone after {took_s:.2f} s")  # noqa: T201
         assert took_s < 20, "the drain limit is a second; the call would take sixty"
+
+
+async def test_a_stop_under_load_loses_nothing_that_was_begun(tmp_path: Path) -> None:
+    async with brought_up(tmp_path, edge={"drain_s": 10}) as up:
+        async with load(lambda: Caller(up.url, up.key), 12, "slow", pause_s=0.02, steps=1, step_s=0.1) as calls:
+            async with asyncio.timeout(20):
+                while calls.outcomes["ok"] < 50:  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+            os.kill(up.pid, signal.SIGTERM)
+            await up.gone(20)
+        print(dict(calls.outcomes))  # noqa: T201
+        assert calls.hung == 0
+        assert "-32055" not in calls.outcomes, "none was given up"
+        assert calls.outcomes.keys() <= {
+            "ok",
+            "-32056",
+            "IncompleteReadError",
+            "ConnectionRefusedError",
+            "ConnectionResetError",
+        }

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extras_fleet import ERAS, extras, flags
+from extras_fleet import ACROSS, ERAS, extras, flags
 from garrison.gateway import apps
 from running_fleet import StartFleet
 from speaking import speaking
@@ -47,8 +47,7 @@ def test_what_cannot_be_read_is_left_alone(junk: bytes) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("upstream", ERAS)
-@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize(("era", "upstream"), ACROSS)
 async def test_two_servers_with_the_same_view_are_told_apart(start_fleet: StartFleet, era: str, upstream: str) -> None:
     running = await start_fleet(extras("one", *flags(upstream)), extras("two", *flags(upstream)))
     async with speaking(running, era) as client:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from extras_fleet import ERAS, extras, flags, told
+from extras_fleet import ACROSS, ERAS, extras, flags, told
 from garrison.catalog.spec import GrantSpec, RoleSpec, ServerSpec
 from remote_servers import remote
 from running_fleet import StartFleet, stdio
@@ -16,8 +16,7 @@ LOUD: Json = {"extensions": {"com.example/loud": {}}}
 SERVER = "garrison/server"
 
 
-@pytest.mark.parametrize("upstream", ERAS)
-@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize(("era", "upstream"), ACROSS)
 async def test_a_method_of_an_extension_goes_to_the_server_that_has_it(
     start_fleet: StartFleet, era: str, upstream: str
 ) -> None:
@@ -53,8 +52,7 @@ async def test_the_other_eras_methods_are_no_extension(start_fleet: StartFleet) 
         assert (await legacy.ask("server/discover"))["error"]["code"] == -32601
 
 
-@pytest.mark.parametrize("upstream", ERAS)
-@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize(("era", "upstream"), ACROSS)
 async def test_completion_goes_where_the_reference_leads(start_fleet: StartFleet, era: str, upstream: str) -> None:
     running = await start_fleet(stdio("plain", "legacy_only"), extras("one", *flags(upstream)))
     argument = {"name": "who", "value": "al"}

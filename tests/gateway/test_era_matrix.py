@@ -115,12 +115,8 @@ async def cancels(cell: Cell) -> None:
 
 
 async def _heard(cell: Cell) -> list[str]:
-    """What the process says that serves this very client: another session may have another process."""
-    if cell.kind != "dual":
-        told = await cell.client.call("heard", cell.server)
-        return json.loads(told.result["content"][0]["text"])  # type: ignore[no-any-return]
-    got = await cell.own.ask("resources/read", {"uri": f"memo://notes/heard-{next(UNIQUE)}"})
-    found: list[str] = json.loads(got.result["contents"][0]["text"])
+    got = await cell.client.call("slow", cell.server, steps=0)
+    found: list[str] = json.loads(got.result["content"][0]["text"])
     return found
 
 

@@ -219,3 +219,33 @@ async def test_the_older_transport_serves_profiles_too(start_fleet: StartFleet) 
                 break
         assert '"name":"one__echo"' in line
         assert "one__add" not in line
+
+
+async def test_a_modern_listener_at_a_profile_hears_of_its_own_servers_only(start_fleet: StartFleet) -> None:
+    one, two = stdio("one", "modern_only"), stdio("two", "modern_only")
+    everything = ProfileSpec(name="reading", servers={"one": Selection()})
+    running = await start_fleet(one, two, profiles=(everything,))
+    changed = asyncio.Event()
+    running.fleet.directory.on_changed(lambda server, notification: changed.set() if server == "two" else None)
+    asked = {"notifications": {"toolsListChanged": True}, "_meta": META}
+    body = {"jsonrpc": "2.0", "id": 7, "method": "subscriptions/listen", "params": asked}
+    headers = {
+        "authorization": f"Bearer {running.admin_key}",
+        "accept": "application/json, text/event-stream",
+        "mcp-protocol-version": MODERN,
+        "mcp-method": "subscriptions/listen",
+    }
+    async with (
+        httpx2.AsyncClient(timeout=20) as http,
+        http.stream("POST", running.url + PATH, json=body, headers=headers) as stream,
+        running.client() as client,
+    ):
+        events = (line async for line in stream.aiter_lines() if line.startswith("data: "))
+        assert "acknowledged" in await anext(events)
+        await client.call_tool("two__grow", {})
+        await asyncio.wait_for(changed.wait(), 20)
+        await client.call_tool("one__grow", {})
+        assert "notifications/tools/list_changed" in await anext(events)
+        running.fleet.gateway.streams.close_all()
+        rest = [line async for line in events]
+    assert [line for line in rest if "list_changed" in line] == [], "the other server's change was not told here"

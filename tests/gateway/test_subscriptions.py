@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from extras_fleet import ERAS, extras, flags, told, until, until_subscribed
+from extras_fleet import ACROSS, ERAS, extras, flags, told, until, until_subscribed
 from garrison.catalog.spec import GrantSpec, RoleSpec, ServerSpec
 from remote_servers import remote
 from running_fleet import SERVERS, Running, StartFleet
@@ -48,8 +48,7 @@ async def test_an_update_reaches_those_who_subscribed_under_the_uri_that_they_kn
         assert updates(other) == ["memo://bytes"]
 
 
-@pytest.mark.parametrize("upstream", ERAS)
-@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize(("era", "upstream"), ACROSS)
 async def test_a_server_over_http_announces_too(start_fleet: StartFleet, era: str, upstream: str) -> None:
     async with remote("extras", *flags(upstream)) as url:
         running = await start_fleet(ServerSpec(name="one", transport="http", url=url))
@@ -74,8 +73,7 @@ async def test_the_server_is_asked_once_and_left_by_the_last(start_fleet: StartF
         await until_subscribed(first, "one")
 
 
-@pytest.mark.parametrize("upstream", ERAS)
-@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize(("era", "upstream"), ACROSS)
 async def test_after_a_restart_of_the_server_updates_come_again(
     start_fleet: StartFleet, era: str, upstream: str
 ) -> None:
@@ -114,6 +112,20 @@ async def test_what_may_not_be_read_cannot_be_subscribed_to(start_fleet: StartFl
             await client.listen(resourceSubscriptions=[URI, "memo://bytes", "memo://nowhere"])
             honoured = client.heard[0]["params"]["notifications"]
             assert honoured == {"resourceSubscriptions": ["memo://bytes"]}
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_grant_that_is_taken_away_ends_the_updates(start_fleet: StartFleet, era: str) -> None:
+    role = RoleSpec(name="reader", grants=(GrantSpec(servers=("one",), tools=("*",), resources=("memo://*",)),))
+    running = await start_fleet(extras("one", session="shared"), roles=(role,))
+    async with speaking(running, era, key=running.key("reader")) as client:
+        await subscribe(client, URI, "memo://bytes")
+        less = GrantSpec(servers=("one",), tools=("*",), resources=("memo://bytes",))
+        running.fleet.authoriser.replace({"reader": RoleSpec(name="reader", grants=(less,))})
+        await client.call("one__touch", uri=URI)
+        await client.call("one__touch", uri="memo://bytes")
+        await until(lambda: updates(client))
+        assert updates(client) == ["memo://bytes"]
 
 
 async def test_a_server_without_subscriptions_says_so_by_name(start_fleet: StartFleet, running_plain: Running) -> None:

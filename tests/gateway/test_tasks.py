@@ -57,8 +57,7 @@ def said(result: Json) -> Any:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("transport", ["stdio", "http"])
-@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize(("era", "transport"), [("legacy", "stdio"), ("modern", "http"), ("legacy", "http")])
 async def test_a_task_is_found_again_through_every_endpoint_that_reaches_its_server(
     start_fleet: StartFleet, era: str, transport: str
 ) -> None:

@@ -108,7 +108,7 @@ def owner_of(call: Call, upstream: Upstream) -> Owner | None:
     isolated = upstream.spec.transport == "stdio" and upstream.spec.session == "isolated"
     if call.session is not None:
         able = call.session.capabilities
-        needed = isolated or bool(able) or upstream.spec.transport != "stdio"
+        needed = isolated or not methods.CAN_BE_ASKED.isdisjoint(able) or upstream.spec.transport != "stdio"
         return Owner(call.session.id, upstream.name, able) if needed else None
     if upstream.connection is None or upstream.connection.info.era == "modern" or call.principal is None:
         return None

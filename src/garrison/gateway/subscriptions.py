@@ -25,6 +25,7 @@ from garrison.gateway.unasked import Place, Unasked
 from garrison.gateway.upstreams.directory import Directory
 from garrison.gateway.upstreams.own import Key, OwnConnections, Owner
 from garrison.gateway.upstreams.upstream import Upstream
+from garrison.identity.principals import Principal
 from garrison.identity.roles import Authoriser
 from garrison.kernel.errors import GarrisonError, Limited
 from garrison.protocol import methods
@@ -85,10 +86,13 @@ class Subscriptions:
         """`resources/subscribe`: the answer comes when the server has agreed."""
         assert call.session is not None
         assert call.upstream is not None
+        assert call.principal is not None
         session, given = call.session.id, text(call.params, "uri") or call.target.name
+        may_read = partial(self._may_read, call.principal, call.target.server, call.target.name)
 
         def tell(uri: str) -> None:
-            self._streams.send(session, notification_frame(methods.UPDATED, raw({"uri": uri})))
+            if may_read():
+                self._streams.send(session, notification_frame(methods.UPDATED, raw({"uri": uri})))
 
         owner = call.owner if call.connection is not None else None
         try:
@@ -96,6 +100,10 @@ class Subscriptions:
         except Refused as refused:
             return Outcome(error=refused.error)
         return Outcome(result=EMPTY)
+
+    def _may_read(self, principal: Principal, server: str, uri: str) -> bool:
+        """Asked for each update: grants are taken away while subscriptions last."""
+        return self._authoriser.decide(principal, "resource", server, uri).allowed
 
     def unsubscribe(self, call: Call) -> Outcome:
         """What was not subscribed to is unsubscribed from as well."""
@@ -122,11 +130,16 @@ class Subscriptions:
         assert call.principal is not None
         try:
             upstream, uri = self._endpoints.resource(call.endpoint, given)
-            if not self._authoriser.decide(call.principal, "resource", upstream.name, uri).allowed:
+            may_read = partial(self._may_read, call.principal, upstream.name, uri)
+            if not may_read():
                 return False
             await self._woken(upstream)
             owner = routing.owner_of(call, upstream)
-            tell = lambda shown: self._streams.tell(call, methods.UPDATED, {"uri": shown})  # noqa: E731
+
+            def tell(shown: str) -> None:
+                if may_read():
+                    self._streams.tell(call, methods.UPDATED, {"uri": shown})
+
             await self._add(upstream, owner, "", uri, Subscriber(call.id, given, tell))
         except GarrisonError as error:
             log.info("a resource is not announced", extra={"uri": given[:200], "why": error.message})
@@ -134,7 +147,7 @@ class Subscriptions:
         return True
 
     async def _woken(self, upstream: Upstream) -> None:
-        if upstream.connection is None and upstream.spec.start == "lazy" and self._directory.demand is not None:
+        if upstream.is_asleep and self._directory.demand is not None:
             await self._directory.demand(upstream.name)
 
     def ended(self, call: Call) -> None:

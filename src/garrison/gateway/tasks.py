@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -28,29 +27,50 @@ from garrison.kernel.errors import GarrisonError, Invalid, NotFound
 from garrison.protocol import methods
 from garrison.protocol.connection import Connection
 from garrison.protocol.handshake import Refused
-from garrison.protocol.messages import Message, decode_any, encode, notification_frame, params_of, raw, text
+from garrison.protocol.messages import Message, Params, encode, members, notification_frame, params_of, raw, text
 
 KNOWN_MAX = 10_000
 LISTED_MAX = 1_000
+ASKED_MAX = 50
+"""Of so many of the newest, the servers are asked how they stand when they are listed."""
+MEMBER_BYTES_MAX = 2_000
+RUNS_S_MAX = 3600.0
+"""How long a client's own connection is kept for a task that nothing more is heard of."""
 ASK_S = 2.0
 """How long a server may take to say how a task stands before the last known state is listed."""
 _AT = "#"
 """Before the number of an instance, where a task lives at one of several."""
+_STATE = (
+    *("status", "statusMessage", "createdAt", "lastUpdatedAt"),
+    *("ttl", "pollInterval", "ttlMs", "pollIntervalMs", "ttlSeconds", "pollIntervalMilliseconds"),
+)
 _ENDED = frozenset({"completed", "failed", "cancelled"})
 
 
-@dataclass(eq=False)
 class Known:
     """One task. `state`: what its server said last, with the sealed id; `session`: the legacy one that began it."""
 
-    principal: str
-    place: TaskPlace
-    session: str
-    state: dict[str, Any] = field(default_factory=dict)
+    def __init__(self, principal: str, place: TaskPlace, session: str) -> None:
+        self.principal = principal
+        self.place = place
+        self.session = session
+        self.state: Params = {}
+        self._heard_s = 0.0
+
+    def take(self, said: Params, sealed_id: str) -> None:
+        """What a server says of it, without results: these stay with the server."""
+        about = {key: said[key].copy() for key in _STATE if key in said and len(bytes(said[key])) <= MEMBER_BYTES_MAX}
+        self.state = {**self.state, **about, "taskId": raw(sealed_id)}
+        self._heard_s = asyncio.get_running_loop().time()
 
     @property
     def has_ended(self) -> bool:
-        return self.state.get("status") in _ENDED
+        return text(self.state, "status") in _ENDED
+
+    @property
+    def may_run(self) -> bool:
+        """Whether it has not ended, as far as has been heard within the last hour."""
+        return not self.has_ended and asyncio.get_running_loop().time() - self._heard_s < RUNS_S_MAX
 
 
 class Tasks:
@@ -107,44 +127,42 @@ class Tasks:
         if b'"taskId"' not in bytes(content):
             return content
         try:
-            parts = decode_any(content)
+            parts = members(content)
+            task = members(parts["task"]) if "task" in parts else parts
+            changed = self._sealed(call.principal.id, place, parts)
         except (msgspec.MsgspecError, RecursionError):
             return content
-        if not isinstance(parts, dict):
-            return content
-        task = parts["task"] if isinstance(parts.get("task"), dict) else parts
-        session = call.session.id if call.session is not None else ""
-        changed = self._sealed(call.principal.id, place, parts)
-        if isinstance(task.get("taskId"), str):
-            self._keep(call.principal.id, _at(place, task["taskId"]), session, task)
+        if text(task, "taskId"):
+            session = call.session.id if call.session is not None else ""
+            self._keep(call.principal.id, _at(place, text(task, "taskId")), session, task)
         return encode(changed)
 
-    def _sealed(self, principal: str, place: TaskPlace, content: dict[str, Any]) -> dict[str, Any]:
-        """The same with each task's id sealed: of a task itself, of one inside, and of the one that it is about."""
+    def _sealed(self, principal: str, place: TaskPlace, parts: Params) -> Params:
+        """The same with each task's id sealed: of a task itself, of one inside, and of the one that it is about.
 
-        def renamed(holder: Any) -> Any:
-            if isinstance(holder, dict) and isinstance(holder.get("taskId"), str):
-                return {**holder, "taskId": self._ids.seal(principal, _at(place, holder["taskId"]))}
-            return holder
-
-        changed = dict(renamed(content))
-        if "task" in changed:
-            changed["task"] = renamed(changed["task"])
-        meta = changed.get("_meta")
-        if isinstance(meta, dict) and methods.META_TASK in meta:
-            changed["_meta"] = {**meta, methods.META_TASK: renamed(meta[methods.META_TASK])}
+        Raises `msgspec.MsgspecError` or `RecursionError` where these are no objects.
+        """
+        changed = dict(parts)
+        if text(parts, "taskId"):
+            changed["taskId"] = raw(self._ids.seal(principal, _at(place, text(parts, "taskId"))))
+        if "task" in parts:
+            changed["task"] = raw(self._sealed(principal, place, members(parts["task"])))
+        meta = members(parts["_meta"]) if "_meta" in parts else {}
+        if methods.META_TASK in meta:
+            about = self._sealed(principal, place, members(meta[methods.META_TASK]))
+            changed["_meta"] = raw({**meta, methods.META_TASK: raw(about)})
         return changed
 
     def _frame(self, call: Call, place: TaskPlace, frame: bytes) -> bytes:
         """A notification or question on the call's stream; responses are sealed already."""
         assert call.principal is not None
         try:
-            message = decode_any(frame)
+            message = members(frame)
+            if "method" not in message or "params" not in message:
+                return frame
+            return encode({**message, "params": self._sealed(call.principal.id, place, members(message["params"]))})
         except (msgspec.MsgspecError, RecursionError):
             return frame
-        if "method" not in message or not isinstance(message.get("params"), dict):
-            return frame
-        return encode({**message, "params": self._sealed(call.principal.id, place, message["params"])})
 
     # ── what servers say of them ──
 
@@ -158,15 +176,15 @@ class Tasks:
     def _status(self, server: str, mark: str, message: Message) -> tuple[Known, bytes] | None:
         assert message.method is not UNSET
         try:
-            params = {key: decode_any(value) for key, value in params_of(message).items()}
+            params = params_of(message)
+            known = self._find(server, mark, text(params, "taskId"))
+            if known is None:
+                return None
+            changed = self._sealed(known.principal, known.place, params)
         except (msgspec.MsgspecError, RecursionError):
             return None
-        known = self._find(server, mark, str(params.get("taskId")))
-        if known is None:
-            return None
-        changed = self._sealed(known.principal, known.place, params)
-        known.state = {**known.state, **{key: value for key, value in changed.items() if key != "_meta"}}
-        return known, notification_frame(message.method, raw(changed))
+        known.take(params, text(changed, "taskId"))
+        return known, notification_frame(message.method, changed)
 
     def _find(self, server: str, mark: str, task_id: str) -> Known | None:
         """Instances speak up without saying which one they are: what is not found is looked for at all of them."""
@@ -184,21 +202,24 @@ class Tasks:
         owner = call.principal.id
         mine = [one for one in reversed(self._known.values()) if one.principal == owner]
         reached = [one for one in mine if self._reaches(call.endpoint, one.place)][:LISTED_MAX]
-        states = await asyncio.gather(*(self._state(one) for one in reached))
+        asked = (self._state(one, is_asked=number < ASKED_MAX) for number, one in enumerate(reached))
+        states = await asyncio.gather(*asked)
         return Outcome(result=encode({"tasks": [state for state in states if state is not None]}))
 
-    async def _state(self, known: Known) -> dict[str, Any] | None:
+    async def _state(self, known: Known, *, is_asked: bool) -> Params | None:
         """How a task stands; the last known state where its server does not say in time, None where it is gone."""
         place = known.place
+        if not is_asked or known.has_ended:
+            return known.state
         try:
-            found = decode_any(await self._connection(place).ask(methods.TASKS_GET, {"taskId": place.id}, ASK_S))
+            said = members(await self._connection(place).ask(methods.TASKS_GET, {"taskId": place.id}, ASK_S))
         except Refused:
             self._known.pop((place.server, place.mark, place.id), None)
             return None
-        except GarrisonError:
+        except (GarrisonError, msgspec.MsgspecError, RecursionError):
             return known.state
-        if isinstance(found, dict) and found.get("taskId") == place.id:
-            self._keep(known.principal, place, known.session, found)
+        if text(said, "taskId") == place.id:
+            self._keep(known.principal, place, known.session, said)
         return known.state
 
     def _connection(self, place: TaskPlace) -> Connection:
@@ -217,7 +238,7 @@ class Tasks:
     def _reaches(self, endpoint: str, place: TaskPlace) -> bool:
         return self._endpoints.reaches(endpoint, place.server, "tool", place.tool)
 
-    def _keep(self, principal: str, place: TaskPlace, session: str, task: dict[str, Any]) -> None:
+    def _keep(self, principal: str, place: TaskPlace, session: str, task: Params) -> None:
         key = (place.server, place.mark, place.id)
         known = self._known.get(key)
         if known is None:
@@ -225,13 +246,12 @@ class Tasks:
             while len(self._known) > KNOWN_MAX:
                 self._known.popitem(last=False)
         if known.principal == principal:
-            about = {name: value for name, value in task.items() if name not in ("_meta", "resultType")}
-            known.state = {**known.state, **about, "taskId": self._ids.seal(principal, place)}
+            known.take(task, self._ids.seal(principal, place))
 
     def _holds(self, key: Key) -> bool:
         """A client's own connection is kept while a task runs there."""
         mark = mark_of(key)
-        return any(known.place.mark == mark and not known.has_ended for known in self._known.values())
+        return any(known.place.mark == mark and known.may_run for known in self._known.values())
 
 
 class _SealingSink:

@@ -64,6 +64,8 @@ LIST_CHANGED = {
 ASKABLE = ("sampling", "elicitation", "roots")
 """Client capabilities that let a server ask in mid-call."""
 
+CAN_BE_ASKED = frozenset(ASKABLE)
+
 NEGOTIATED = (*ASKABLE, "extensions", "experimental")
 """Client capabilities that servers are told of."""
 

@@ -99,6 +99,11 @@ class Supervisor(Generic[L]):
             await asyncio.gather(*(self._carry_out(action, snapshot.servers[action.server]) for action in others))
             return actions
 
+    async def applied(self) -> None:
+        """Return when no snapshot is being brought about."""
+        async with self._applying:
+            return
+
     async def restart(self, name: str, why: str = "asked for") -> None:
         """End it and start it afresh, `fatal` ones and lazy ones too; returns when it has had its first verdict.
 

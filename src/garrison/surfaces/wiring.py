@@ -162,6 +162,8 @@ def _supervisor(
     supervisor.subscribe(seen)
 
     async def demand(server: str) -> None:
+        if directory.get(server).awaited:
+            await supervisor.applied()
         await supervisor.demand(server)
 
     directory.demand = demand
@@ -216,7 +218,7 @@ def publish(
         if links:
             return
         link = None
-    if link is None:
+    if link is None or (upstream.awaited and observed.state is State.DRAINING):  # that one is its predecessor's
         directory.lost(name, observed.error or f"it is {observed.state}", observed.hint)
     elif upstream.connection is not link:
         times.watch(link)

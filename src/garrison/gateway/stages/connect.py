@@ -34,7 +34,7 @@ class Connect(Stage):
             call.connection = held.connection
             if call.method in STANDING and call.answer is None:
                 self._own.note(call.owner, call.method, call.params)
-        elif upstream.connection is None and upstream.spec.start == "lazy":
+        elif upstream.connection is None and upstream.is_asleep:
             return self._wake(call, upstream)
         return None
 
@@ -52,7 +52,7 @@ class Connect(Stage):
         return await self._open(call, upstream) if call.owner is not None else None
 
     async def _open(self, call: Call, upstream: Upstream) -> Outcome | None:
-        if upstream.connection is None and upstream.spec.start == "lazy" and self._directory.demand is not None:
+        if upstream.is_asleep and self._directory.demand is not None:
             await self._directory.demand(upstream.name)
             await upstream.settled()
         upstream.live()  # whoever cannot serve anybody is not asked for one process more

@@ -77,6 +77,9 @@ class Directory:
         replaced = [upstream for name, upstream in before.items() if name not in kept]
         self._retired = [upstream for upstream in (*self._retired, *replaced) if upstream.in_flight]
         self._upstreams = {name: kept.get(name) or self._new(spec) for name, spec in wanted.items()}
+        for upstream in replaced:
+            if upstream.connection is not None and upstream.name in wanted:
+                self._upstreams[upstream.name].awaited = True
         self.views = views_of(snapshot)
         self.edition = self.names = object()
         for name, upstream in kept.items():
@@ -132,9 +135,13 @@ class Directory:
         return any(upstream.in_flight for upstream in self._named(name))
 
     async def drained(self, name: str) -> None:
-        """Wait until no call to this server is in flight, in its present shape or an earlier one."""
+        """Wait until no call to this server is in flight, in its present shape or an earlier one.
+
+        Calls that wait for the next one are not in flight: it begins when this one has ended.
+        """
         for upstream in self._named(name):
-            await upstream.drained()
+            if not upstream.awaited:
+                await upstream.drained()
 
     def places(self, name: str) -> Sequence[int]:
         """At which instances a connection of a client's own can be opened, the best first; 0 where there is but one."""

@@ -68,6 +68,8 @@ class Upstream:
         self.hint = ""
         self.listed = False
         """Whether the lists were fetched at least once."""
+        self.awaited = False
+        """It takes over from one that served, and calls wait until it can."""
         self.is_reading = False
         self.readings = 0
         """How often a list was read or judged anew."""
@@ -126,6 +128,7 @@ class Upstream:
     def connected(self, connection: Connection) -> None:
         """A new instance is ready: use it and read its lists."""
         self.connection = connection
+        self.awaited = False
         self.problem = self.hint = ""
         self.refuses_legacy = False
         connection.on_message(self._heard)
@@ -145,6 +148,7 @@ class Upstream:
                 self._subscribe(connection)
         self.connection = self.pool.first()
         if joined:
+            self.awaited = False
             self.problem = self.hint = ""
             self.refuses_legacy = False
         if joined or len(links) < before:
@@ -163,6 +167,11 @@ class Upstream:
         """No instance serves; `problem` says why."""
         self.connection = None
         self.problem, self.hint = problem, hint
+
+    @property
+    def is_asleep(self) -> bool:
+        """Whether a call has only to wait for it."""
+        return self.connection is None and (self.awaited or self.spec.start == "lazy")
 
     def live(self) -> Connection:
         """The connection to send to. Raises `Unavailable`, naming the server and why."""
