@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from brought_up import Up, brought_up, fixture_server
 from edge import probes_http, probes_json
+from faults.load import Caller, kind_of
 from garrison.gateway import unanswered
 from garrison.gateway.inbound import read_message
 from garrison.gateway.refusals import ProtocolError
@@ -253,3 +254,42 @@ def _read(body: bytes) -> None:
     assert found["jsonrpc"] == "2.0"
     assert ("result" in found) + ("error" in found) + ("method" in found) == 1
     assert "id" in found or found["method"].startswith("notifications/")
+
+
+SPOILT = {
+    "bytes that are no UTF-8": (b'"text": "', b'"text": "\xff', -32700),
+    "a lone surrogate": (b'"text": "', b'"text": "\\ud800', -32700),
+    "an id that is no id": (b'"id": 1', b'"id": 1.0', -32600),
+    "no id": (b'"id": 1, ', b"", -32600),
+    "a huge id": (b'"id": 1', b'"id": "' + b"i" * 2000 + b'"', -32600),
+    "a result beside the method": (b'"id": 1', b'"id": 1, "result": {}', -32600),
+    "another revision of JSON-RPC": (b'"2.0"', b'"1.0"', -32600),
+    "more after the end": (b"}}}}", b"}}}}x", -32700),
+    "another method": (b'"tools/call"', b'"tools/list"', -32020),
+    "another name": (b'"echo"', b'"count"', -32020),
+    "capabilities of another type": (b'clientCapabilities": {}', b'clientCapabilities": 7', -32602),
+    "no revision": (b'"io.modelcontextprotocol/protocolVersion": "2026-07-28", ', b"", -32602),
+    "another revision": (b'protocolVersion": "2026-07-28"', b'protocolVersion": "2025-11-25"', -32020),
+    "arguments that do not fit": (b'"text": "spoilt"', b'"text": 7', -32602),
+    "arguments that are no object": (b'{"text": "spoilt"}', b"[]", -32602),
+}
+
+
+@in_one_loop
+@pytest.mark.parametrize("times", [0, 30])
+async def test_what_is_refused_at_first_is_refused_after_many_good_calls(up: Probed, times: int) -> None:
+    """The same head on one connection, before and after it has become well known."""
+    caller = Caller(up.up.url, up.up.key)
+    reader, writer = await caller.streams()
+    for _ in range(times):
+        assert kind_of(await caller.call("echo", text="spoilt")) == "ok"
+    for name, (old, new, code) in SPOILT.items():
+        head, _, body = caller.request("echo", text="spoilt").partition(b"\r\n\r\n")
+        assert old in body, name
+        spoilt = body.replace(old, new, 1)
+        writer.write(head.replace(b": %d" % len(body), b": %d" % len(spoilt)) + b"\r\n\r\n" + spoilt)
+        answer = await asyncio.wait_for(caller.answer(reader), 20)
+        assert kind_of(answer) == str(code), (name, answer)
+        assert kind_of(await caller.call("echo", text="and on")) == "ok"
+    caller.close()
+    await up.check("spoilt calls")
