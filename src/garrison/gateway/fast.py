@@ -29,6 +29,7 @@ from garrison.gateway.stages.retry import Retry
 from garrison.gateway.stages.shed import Shed
 from garrison.gateway.upstreams.directory import Directory
 from garrison.gateway.upstreams.own import OwnConnections
+from garrison.gateway.upstreams.pool import Pool
 from garrison.gateway.upstreams.upstream import Upstream
 from garrison.identity.keys import KeyStore
 from garrison.identity.roles import Authoriser
@@ -78,7 +79,8 @@ class FastPath:
         self._wall_ns = clock.wall_ns
         self._record = ledger.append_line
         self._flows = FlowTable()
-        self._timer: asyncio.TimerHandle | None = None
+        self.timer: asyncio.TimerHandle | None = None
+        self.in_flight = stages.in_flight
         self.taken = 0
         """Calls that came this way."""
         self.enabled = ledger.settings.durability == "batched"
@@ -99,11 +101,13 @@ class FastPath:
             return False
         if flow.accepts is not None and not flow.accepts(asked.arguments):
             return False
+        if flow.breaker is not None and flow.breaker.state != "closed":
+            return False
         if self._shed.in_flight >= self._shed.room or not self._within_limits(flow.account, flow.upstream):
             return False
         call = FastCall(self, flow, self._new_id(), request, sink, encode(message.id), asked.arguments, now_ns)
         try:
-            seated = self._seat(call)
+            seated = flow.pool is None or self._seat(flow.pool, call)
             if seated:
                 self._record(flow.intent.line(self._wall_ns(), "call.intent", call.id, "", 0))
         except GarrisonError:
@@ -144,19 +148,11 @@ class FastPath:
         stages = self._stages
         return stages.keys.edition, stages.authoriser.edition, stages.directory.names, redactor.version
 
-    def _seat(self, call: FastCall) -> bool:
-        """Give it a place at an instance. May raise a typed error when there is none now."""
-        flow = call.flow
-        if flow.pool is not None:
-            call.connection = flow.connection if flow.owner is not None else None
-            taken = flow.pool.take(call)
-            return taken and call.connection is not None and call.connection.info.era == flow.server_era
-        if flow.breaker is None:
-            return True
-        if flow.breaker.state != "closed":
-            return False
-        call.permit = flow.breaker.permit
-        return True
+    def _seat(self, pool: Pool, call: FastCall) -> bool:
+        """Give it a place at one of several instances. May raise a typed error when there is none now."""
+        call.connection = call.flow.connection if call.flow.owner is not None else None
+        taken = pool.take(call)
+        return taken and call.connection is not None and call.connection.info.era == call.flow.server_era
 
     def _leave(self, call: FastCall, verdict: Verdict, now_ns: int) -> None:
         """What was counted for a call is counted back."""
@@ -226,21 +222,19 @@ class FastPath:
 
     # ── called by calls ──
 
-    def sent(self, call: FastCall) -> None:
-        self._stages.in_flight.add(call)
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+    def watch(self) -> None:
+        """Look at deadlines as long as there are calls."""
+        self.timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
 
     def answered(self, call: FastCall, result: bytes | Raw) -> bool:
         """The good end. False when it cannot be recorded; then the stages say so."""
-        flow, stages = call.flow, self._stages
-        now_ns = time.monotonic_ns()
+        flow, now_ns = call.flow, time.monotonic_ns()
         duration_us = (now_ns - call.started_ns) // 1000
         try:
             self._record(flow.outcome.line(self._wall_ns(), "call.outcome", call.id, "ok", duration_us))
         except GarrisonError:
             return False
-        stages.in_flight.remove(call)
+        self.in_flight.remove(call)
         self._leave(call, "good", now_ns)
         self._shed.in_flight -= 1
         flow.forwarded.observe((now_ns - call.sent_ns) / 1e9)
@@ -270,13 +264,13 @@ class FastPath:
         return call, exchange
 
     def _tick(self) -> None:
-        self._timer = None
+        self.timer = None
         now_ns = time.monotonic_ns()
-        for call in self._stages.in_flight.calls():
+        for call in self.in_flight.calls():
             if isinstance(call, FastCall) and now_ns >= call.due_ns:
                 call.expire()
-        if len(self._stages.in_flight):
-            self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+        if len(self.in_flight):
+            self.watch()
 
 
 class FastCall:
@@ -294,6 +288,7 @@ class FastCall:
         "request_id",
         "rpc_id",
         "sent_ns",
+        "session",
         "sink",
         "started_ns",
     )
@@ -312,6 +307,7 @@ class FastCall:
     ) -> None:
         self._path = path
         self.flow = flow
+        self.session = flow.session
         self.id = call_id
         self.request = request
         self.sink = sink
@@ -319,13 +315,9 @@ class FastCall:
         self.arguments = arguments
         self.started_ns = self.sent_ns = started_ns
         self.due_ns = started_ns + flow.timeout_ns
-        self.permit: Permit | None = None
+        self.permit: Permit | None = flow.breaker.permit if flow.breaker is not None else None
         self.connection: Connection | None = flow.connection
         self.request_id = 0
-
-    @property
-    def session(self) -> Session | None:
-        return self.flow.session
 
     def send(self) -> None:
         flow, connection = self.flow, self.connection
@@ -333,7 +325,10 @@ class FastCall:
         flow.budget.earn()
         self.request_id = request_id = connection.reserve()
         self.sink.on_disconnect(self.give_up)
-        self._path.sent(self)
+        path = self._path
+        path.in_flight.add(self)
+        if path.timer is None:
+            path.watch()
         frame = b'{"jsonrpc":"2.0","id":%d%b%b%b' % (request_id, flow.before, encode(self.arguments), flow.after)
         headers = flow.headers
         if connection is not flow.connection:

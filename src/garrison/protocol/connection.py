@@ -270,6 +270,12 @@ class Connection:
         if self.closed is not None:
             return
         if message.method is UNSET:
+            own = message.id
+            if type(own) is int and request_id in (own, None) and message.error is UNSET is not message.result:
+                reply = self._pending.pop(own, None)  # nearly always
+                if reply is not None:
+                    reply.result(message.result)
+                return
             self._response(message, request_id)
         elif message.id is UNSET or message.id is None:
             self._notification(message, request_id)

@@ -80,7 +80,8 @@ class Upstream:
         """What it said of itself last; it stays while the server is away."""
         self.rewrites = False
         """Whether its results may name what clients know by other names: apps, tasks."""
-        self._in_flight = 0
+        self.in_flight = 0
+        """Calls without an answer yet."""
         self._idle = asyncio.Event()
         self._idle.set()
         self._changed = changed
@@ -209,19 +210,14 @@ class Upstream:
         if self._refreshing is None or self._refreshing.done():
             self._refreshing = asyncio.get_running_loop().create_task(self._refresh())
 
-    @property
-    def in_flight(self) -> int:
-        """Calls without an answer yet."""
-        return self._in_flight
-
     def entered(self) -> None:
-        self._in_flight += 1
-        if self._in_flight == 1:
+        self.in_flight += 1
+        if self.in_flight == 1:
             self._idle.clear()
 
     def left(self) -> None:
-        self._in_flight -= 1
-        if not self._in_flight:
+        self.in_flight -= 1
+        if not self.in_flight:
             self._idle.set()
 
     async def drained(self) -> None:

@@ -48,7 +48,8 @@ class HttpTransport:
         self._pool = LinkPool(self._origin)
         self._fixed = fixed_headers(self._origin.authority, url, headers)
         self._label = label
-        self._connection: Connection | None = None
+        self.connection: Connection
+        """Set by `bind`, before anything is sent."""
         self._session = ""
         self._version = ""
         """Of the settled handshake; until then no request carries a session."""
@@ -59,13 +60,8 @@ class HttpTransport:
         self._stream: asyncio.Task[None] | None = None
         self._renewals = Renewals(self._renew, self._send_again)
 
-    @property
-    def connection(self) -> Connection:
-        assert self._connection is not None, "a transport is bound before it sends"
-        return self._connection
-
     def bind(self, connection: Connection) -> None:
-        self._connection = connection
+        self.connection = connection
 
     def send(self, frame: bytes, request_id: int | None, headers: Headers) -> None:
         if self._renewals.waiting is not None and request_id is not None and headers:  # a handshake has none

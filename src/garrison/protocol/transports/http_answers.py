@@ -25,8 +25,7 @@ NOTICE_TIMEOUT_S = 10.0
 class Carrier(Protocol):
     """The transport that an answer comes back for."""
 
-    @property
-    def connection(self) -> Connection: ...
+    connection: Connection
 
     def answered(self, request_id: int | None) -> None:
         """Nothing more comes for this request."""
@@ -76,10 +75,14 @@ class Answer(Exchange):
             super().whole(answered, body)
             return
         transport.answered(request_id)
-        if body:
-            self._receive(body)
-        if transport.connection.owes(request_id):
-            self._fail(no_answer())
+        connection = transport.connection
+        try:
+            if body:
+                connection.received(body, request_id)
+            if connection.owes(request_id):
+                self._fail(no_answer())
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            self._fail(_no_message())
 
     def head(self, status: int, headers: dict[str, str]) -> None:
         self._status, self._headers = status, headers
@@ -135,7 +138,7 @@ class Answer(Exchange):
         try:
             self._transport.connection.received(data, self._request_id)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            self._fail(Invalid("server.bad_response", "the server's answer is not a JSON-RPC message"))
+            self._fail(_no_message())
 
     def _give_up(self) -> None:
         """Read no further."""
@@ -150,6 +153,10 @@ class Answer(Exchange):
     def _fail(self, error: GarrisonError) -> None:
         if self._request_id is not None:
             self._transport.connection.failed(self._request_id, error)
+
+
+def _no_message() -> Invalid:
+    return Invalid("server.bad_response", "the server's answer is not a JSON-RPC message")
 
 
 class Resumed(Answer):

@@ -142,19 +142,15 @@ class Link(asyncio.Protocol):
             return
         if self._parser is None:
             known = self._pool.heads.find(data)
-            if known is not None:
-                self._take(exchange, known[0], known[1])
+            if known is not None:  # a whole answer like one before: the parser need not see it
+                self._exchange = exchange.link = None
+                if self.usable:
+                    self._pool.returned(self)
+                if not exchange.aborted:
+                    exchange.whole(known[0], known[1])
                 return
             self._begin(data)
         self._parse(data)
-
-    def _take(self, exchange: Exchange, head: Answered, body: bytes) -> None:
-        """A whole answer like one before: the parser need not see it."""
-        self._exchange = exchange.link = None
-        if self._transport is not None and not self._transport.is_closing():
-            self._pool.returned(self)
-        if not exchange.aborted:
-            exchange.whole(head, body)
 
     def _begin(self, data: bytes) -> None:
         self._parser = httptools.HttpResponseParser(self)
@@ -303,10 +299,11 @@ class LinkPool:
             await asyncio.wait({self._emptied}, timeout=CLOSE_TIMEOUT_S)
 
     def returned(self, link: Link) -> None:
-        exchange = self._next() if self._waiting else None
-        if exchange is not None:
-            link.start(exchange)
-            return
+        if self._waiting:
+            exchange = self._next()
+            if exchange is not None:
+                link.start(exchange)
+                return
         link.idle_since = monotonic()
         self._idle.append(link)
 

@@ -72,7 +72,12 @@ class Exchange(HttpRequest):
 
     def respond(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         if headers is JSON and self.keep_alive and len(body) < COMPRESS_FROM_BYTES:  # nearly always
-            self._answer(_JSON_START[status], body)
+            if not self.disconnected:
+                place = self._place
+                place.outbox.put(place.transport, b"%b%d\r\n\r\n%b" % (_JSON_START[status], len(body), body))
+                self.response_complete = True
+                self._on_disconnect = None
+                place.on_response_complete()
             return
         if len(body) >= COMPRESS_FROM_BYTES and is_worth_it(body, headers):
             self._respond_large(status, body, {**headers, "vary": "accept-encoding"})

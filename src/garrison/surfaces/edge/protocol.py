@@ -91,8 +91,13 @@ class EdgeProtocol(HttpToolsProtocol):
             return
         if self._between and (self.cycle is None or self.cycle.response_complete):
             known = self.heads.find(data)
-            if known is not None:
-                self._take(*known)
+            if known is not None:  # a request like one before: the parser need not see it
+                if self._deadline is not None:
+                    self._expect(None)
+                exchange = Exchange(self, known[0], known[1], self._host)
+                exchange.current = exchange.whole = True
+                self.cycle = exchange  # type: ignore[assignment]
+                self.handler(exchange, exchange)
                 return
             self._whole = data
         if self._between and b"pgrade" in data:
@@ -102,15 +107,6 @@ class EdgeProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._unread > 2 * self.guard.head_bytes_max and not self._refused:
             self._refuse(Refusal(431, "too many or too large headers, trailers or chunk extensions"))
-
-    def _take(self, head: Head, body: bytes) -> None:
-        """A request like one before: the parser need not see it."""
-        if self._deadline is not None:
-            self._expect(None)
-        exchange = Exchange(self, head, body, self._host)
-        exchange.current = exchange.whole = True
-        self.cycle = exchange  # type: ignore[assignment]
-        self.handler(exchange, exchange)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -201,7 +197,8 @@ class EdgeProtocol(HttpToolsProtocol):
         if self.flow.write_paused:
             self._held = True
             return
-        self._go_on()
+        if self.flow.read_paused or self.pipeline:
+            self._go_on()
 
     def _go_on(self) -> None:
         if self.flow.read_paused:
