@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -90,7 +91,7 @@ async def running_fleet(
 ) -> AsyncIterator[Running]:
     snapshot = snapshot_of(servers, roles, profiles)
     home = Home(root / "home")
-    fleet = wiring.build(home, settings or Settings(), snapshot, f"test-{root.name}")
+    fleet = wiring.build(home, settings or Settings(), snapshot, f"test-{os.getpid()}-{root.name}")
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(_no_app, http=protocol_class(fleet.gateway.handle, Guard()), ws="none", lifespan="off")
     config.load()

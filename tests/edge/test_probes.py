@@ -280,16 +280,22 @@ SPOILT = {
 async def test_what_is_refused_at_first_is_refused_after_many_good_calls(up: Probed, times: int) -> None:
     """The same head on one connection, before and after it has become well known."""
     caller = Caller(up.up.url, up.up.key)
-    reader, writer = await caller.streams()
-    for _ in range(times):
-        assert kind_of(await caller.call("echo", text="spoilt")) == "ok"
-    for name, (old, new, code) in SPOILT.items():
-        head, _, body = caller.request("echo", text="spoilt").partition(b"\r\n\r\n")
-        assert old in body, name
-        spoilt = body.replace(old, new, 1)
-        writer.write(head.replace(b": %d" % len(body), b": %d" % len(spoilt)) + b"\r\n\r\n" + spoilt)
-        answer = await asyncio.wait_for(caller.answer(reader), 20)
-        assert kind_of(answer) == str(code), (name, answer)
-        assert kind_of(await caller.call("echo", text="and on")) == "ok"
-    caller.close()
+    try:
+        for _ in range(times):
+            assert kind_of(await caller.call("echo", text="spoilt")) == "ok"
+        for name, (old, new, code) in SPOILT.items():
+            answer = await _spoilt(caller, old, new)
+            assert kind_of(answer) == str(code), (name, answer)
+            assert kind_of(await caller.call("echo", text="and on")) == "ok"
+    finally:
+        caller.close()
     await up.check("spoilt calls")
+
+
+async def _spoilt(caller: Caller, old: bytes, new: bytes) -> tuple[int, object]:
+    head, _, body = caller.request("echo", text="spoilt").partition(b"\r\n\r\n")
+    assert old in body
+    spoilt = body.replace(old, new, 1)
+    reader, writer = await caller.streams()
+    writer.write(head.replace(b": %d" % len(body), b": %d" % len(spoilt)) + b"\r\n\r\n" + spoilt)
+    return await asyncio.wait_for(caller.answer(reader), 20)
