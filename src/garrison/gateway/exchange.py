@@ -72,8 +72,10 @@ class Exchange:
         own = self._with_own_token(params)
         self._connection.request(self._request_id, call.method, own, self, self._headers(params))
 
-    def take_over(self, request_id: int, params: Params) -> None:
-        """The same for a request that is on its way already, without a progress token."""
+    def take_over(self, request_id: int, params: Params, left_s: float) -> None:
+        """The same for a request that is under way, without a progress token; its answer is due in `left_s`."""
+        self._deadline.cancel()
+        self._deadline = asyncio.get_running_loop().call_later(left_s, self.expire)
         self._call.on_cancel = self._cancel
         self._params = params
         self._request_id = request_id

@@ -9,12 +9,13 @@ path need not know what can go wrong, and decides nothing that the stages do not
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import UNSET, Meta, Raw, UnsetType
 
 from garrison.gateway.breakers import Breaker
 from garrison.gateway.call import Call, HttpRequest, Outcome, Target
@@ -31,18 +32,22 @@ from garrison.identity.principals import Principal
 from garrison.protection.entries import Fixed
 from garrison.protocol import methods
 from garrison.protocol.connection import Connection
+from garrison.protocol.handshake import ServerInfo
 from garrison.protocol.headers import Headers
 from garrison.protocol.messages import Params, decode_any, encode, members
 from garrison.protocol.versions import Era
 from garrison.telemetry.metrics import HistogramCell
 
 HOLDS_S = 0.5
-"""So long a flow holds; then a call of its kind walks through all stages again."""
+"""So long a flow holds; then a call of its kind walks through all stages again. With `RECHECK_S` of the keys it makes
+the second within which a key that another process revoked is refused."""
 FLOWS_MAX = 16_384
 FLOWS_PER_HEAD_MAX = 64
 META_BYTES_MAX = 4096
 
 Valid = Callable[[object], bool]
+_Int = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+_Str = Annotated[str, Meta(max_length=100)]
 
 
 class _Asked(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -57,7 +62,8 @@ class Message(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """A `tools/call` as nearly all are."""
 
     jsonrpc: Literal["2.0"]
-    id: int | str
+    id: _Int | _Str
+    """Larger ones take the long way, where ids have a bound."""
     method: Literal["tools/call"]
     params: _Asked
 
@@ -84,8 +90,8 @@ class Flow:
     target: Target
     owner: Owner | None
     upstream: Upstream
-    view: Upstream | None
-    """What the server lists to this client alone, in a process of its own."""
+    holder: str
+    """The session or principal that could see other lists than the rest."""
     pool: Pool | None
     connection: Connection
     """Where calls go; with a pool, one of those."""
@@ -102,15 +108,18 @@ class Flow:
     """The request to the server around its arguments, from the id on."""
     headers: Headers
     """For `connection`."""
-    server_era: Era
+    info: ServerInfo
+    """What `connection` speaks."""
     level: str
     """What the client's session wants of a modern server's log."""
+    log_level: str
+    """What the request itself asks for."""
     bridged: bool
     """The server speaks the other era."""
 
     account: Account
     breaker: Breaker | None
-    """None where the instances have their own, or where nobody else is concerned."""
+    """None where the pool gives calls their seats: its instances have their own."""
     budget: Budget
     intent: Fixed
     outcome: Fixed
@@ -127,7 +136,7 @@ class Flow:
             if self.returns is None:
                 return not self.definition.has_output_schema
             return found.structuredContent is not UNSET and self.returns(decode_any(found.structuredContent))
-        except (msgspec.MsgspecError, RecursionError):
+        except Exception:  # noqa: BLE001 (boundary: what cannot be judged here, the stages judge)
             return False
 
 
@@ -135,6 +144,8 @@ def is_repeatable(call: Call, outcome: Outcome) -> bool:
     """Whether calls like this one, which has ended, may take the fast path."""
     if call.method != methods.TOOLS_CALL or call.rpc_id is None or outcome.result is None:
         return False
+    if call.message is None:
+        return False  # it began on the fast path: nothing was decided anew
     if call.answer is not None or call.streaming or call.retries or outcome.tool_error or not call.passed:
         return False
     if call.upstream is None or call.upstream.rewrites:
@@ -175,19 +186,27 @@ def frame_around(sent: Params) -> tuple[bytes, bytes]:
     return before, (b"," + encode(rest)[1:] if rest else b"}") + b"}"
 
 
+Key = tuple[str, str]
+"""The tool's name as its client wrote it, and the client's address."""
+
+
 class FlowTable:
-    """All flows, each noted in its head. Bounded; when full, it starts afresh."""
+    """All flows, each noted in its head. Those that are over go when others come; when it is full, the oldest go."""
 
     def __init__(self) -> None:
-        self._heads: list[Head] = []
+        self._flows: deque[tuple[Head, Key, Flow]] = deque()
 
-    def add(self, head: Head, key: tuple[str, str], flow: Flow) -> None:
-        if len(self._heads) >= FLOWS_MAX:
-            for known in self._heads:
-                known.flows.clear()
-            self._heads.clear()
-        if key not in head.flows:
-            if len(head.flows) >= FLOWS_PER_HEAD_MAX:
-                head.flows.clear()
-            self._heads.append(head)
+    def __len__(self) -> int:
+        return len(self._flows)
+
+    def add(self, head: Head, key: Key, flow: Flow, now_ns: int) -> None:
+        while self._flows and (self._flows[0][2].until_ns <= now_ns or len(self._flows) >= FLOWS_MAX):
+            self._drop(*self._flows.popleft())
+        if len(head.flows) >= FLOWS_PER_HEAD_MAX:
+            head.flows.clear()
         head.flows[key] = flow
+        self._flows.append((head, key, flow))
+
+    def _drop(self, head: Head, key: Key, flow: Flow) -> None:
+        if head.flows.get(key) is flow:
+            del head.flows[key]

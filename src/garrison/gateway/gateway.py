@@ -15,8 +15,9 @@ from garrison.gateway.breakers import BreakerPolicy
 from garrison.gateway.byways import Byways
 from garrison.gateway.call import Call, HttpRequest, Outcome, Sink
 from garrison.gateway.cursors import Cursors
+from garrison.gateway.decisions import Stages
 from garrison.gateway.endpoints import Endpoints
-from garrison.gateway.fast import FastPath, Stages
+from garrison.gateway.fast import FastPath
 from garrison.gateway.heads import reading_of
 from garrison.gateway.inbound import Inbound
 from garrison.gateway.inflight import InFlight

@@ -14,7 +14,6 @@ from msgspec import UNSET, Raw
 
 from garrison.gateway.call import Call, Outcome
 from garrison.gateway.endpoints import Endpoints
-from garrison.gateway.exchange import Exchange
 from garrison.gateway.levels import LEVELS, at_least, level_in
 from garrison.gateway.unasked import Place, Unasked
 from garrison.gateway.upstreams.directory import Directory
@@ -167,7 +166,7 @@ class LogLevels:
 
 def _answer_wish(connection: Connection, message: Message) -> None:
     """Behind pipes a request's log does not say whose it is: it is the one's that wants a log, if it is only one."""
-    wishing = [reply for reply in connection.replies() if isinstance(reply, Exchange) and reply.log_level]
+    wishing = [reply for reply in connection.replies() if getattr(reply, "log_level", "")]  # only calls have one
     if len(wishing) == 1:
         wishing[0].message(message)
 

@@ -109,7 +109,7 @@ class Sessions:
         return session
 
     def has_ended(self, session: Session) -> bool:
-        return session.id in self._ended
+        return session.id in self._ended.get(session.principal, ())
 
     def end(self, session: Session) -> None:
         """It is known no more, and whoever listens is told; harmless when it has ended."""

@@ -54,6 +54,7 @@ class KeyStore:
         self._write_use_at_s = self._clock.monotonic_s() + USE_WRITTEN_EVERY_S
         with _readable(path):
             self._connection = self._connect()
+            self._version = self._data_version()
         self._load()
 
     def verify(self, presented: str) -> Principal | None:
@@ -75,6 +76,11 @@ class KeyStore:
             return None
         self._used[prefix] = now_ns
         return principal
+
+    def ends_ns(self, presented: str) -> int:
+        """When a key that was just verified expires, wall clock; 0 if it is not known any more."""
+        found = self._live.get(presented[4:12])
+        return found[2] if found is not None else 0
 
     def create(self, name: str, roles: Sequence[str], expires_at_ns: int | None = None) -> tuple[KeyRecord, str]:
         """A new key: its record, and the secret, which is shown this once. Conflict if a live key has that name."""
@@ -170,7 +176,7 @@ class KeyStore:
                     self._connection.close()
                     self._connection = self._connect()
                     self._version = -1
-                version = self._connection.execute("PRAGMA data_version").fetchone()[0]
+                version = self._data_version()
                 if version != self._version:
                     self._load()
                     self._version = version
@@ -181,6 +187,10 @@ class KeyStore:
         if self._used and now_s >= self._write_use_at_s:
             self._write_use_at_s = now_s + USE_WRITTEN_EVERY_S
             threading.Thread(target=self.write_use, name="garrison-keys", daemon=True).start()
+
+    def _data_version(self) -> int:
+        """Another number when another connection has changed something."""
+        return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
 
     def _load(self) -> None:
         with _readable(self._path):

@@ -49,7 +49,7 @@ class CircuitBreaker(Stage):
         if upstream is None or call.answer is not None or upstream.connection is None:
             return None  # that a server has no connection is known, and why; its callers are told that
         if call.owner is not None and upstream.spec.transport == "stdio":
-            breaker = self._of_owner(call.owner.key)  # a process of its own: what is wrong with it concerns nobody else
+            breaker = self.of_owner(call.owner.key)  # a process of its own: what is wrong with it concerns nobody else
         elif upstream.pool is not None and upstream.pool.take(call):
             return None
         else:
@@ -78,7 +78,8 @@ class CircuitBreaker(Stage):
             return upstream.pool.state()
         return "closed" if breaker is None else breaker.state
 
-    def _of_owner(self, key: Key) -> Breaker:
+    def of_owner(self, key: Key) -> Breaker:
+        """Of a client's own process."""
         found = self._owners.get(key)
         if found is None:
             while len(self._owners) >= OWNERS_MAX:

@@ -90,11 +90,11 @@ class Forward(Stage):
         """Where requests like this one, with this outcome, are counted."""
         return self._durations.cell(call.method, call.target.server, "" if word == "ok" else word)
 
-    def take_over(self, call: Call, connection: Connection, request_id: int) -> Exchange:
-        """The exchange of a request that has been sent already, by the fast path."""
+    def take_over(self, call: Call, connection: Connection, request_id: int, left_s: float) -> Exchange:
+        """The exchange of a request that has been sent already, by the fast path; its answer is due in `left_s`."""
         assert call.upstream is not None
         exchange = Exchange(call, connection, call.upstream.spec.timeout_s, self._back_channel, self._parked)
-        exchange.take_over(request_id, self.params(call, connection))
+        exchange.take_over(request_id, self.params(call, connection), left_s)
         return exchange
 
     def params(self, call: Call, connection: Connection) -> Params:

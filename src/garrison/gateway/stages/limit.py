@@ -86,7 +86,7 @@ class Limit(Stage):
         """Count a call in, if no limit is in its way; the same decision as `enter`'s, without the reasons."""
         now = self._now()
         rate = self._limits.calls_per_s
-        tokens = min(self._burst, account.tokens + (now - account.refilled_s) * rate) - 1 if rate else 1.0
+        tokens = min(self._burst, account.tokens + (now - account.refilled_s) * rate) - 1 if rate else account.tokens
         if tokens < 0 or account.in_flight >= self._most or upstream.in_flight >= self._most_per_server:
             return False
         account.tokens, account.refilled_s = tokens, now
@@ -120,4 +120,6 @@ class Limit(Stage):
         raise Limited("limit.server_busy", message, "it is slow or stuck; see `garrison status`")
 
     def _forget_idle(self) -> None:
-        self._accounts = {key: account for key, account in self._accounts.items() if account.in_flight}
+        idle = [key for key, account in self._accounts.items() if not account.in_flight]
+        for key in idle:
+            self._accounts.pop(key).tokens = -math.inf  # whoever still knows it counts no call into it
