@@ -47,9 +47,10 @@ async def test_of_several_servers_the_client_says_which(start_fleet: StartFleet,
 async def test_the_other_eras_methods_are_no_extension(start_fleet: StartFleet) -> None:
     running = await start_fleet(extras("one"), extras("two", "--modern"))
     async with speaking(running, "modern", **LOUD) as modern, speaking(running, "legacy", **LOUD) as legacy:
-        for method in ("logging/setLevel", "resources/subscribe", "tasks/list", "ping"):
+        for method in ("logging/setLevel", "resources/subscribe", "tasks/list", "tasks/result", "ping"):
             assert (await modern.ask(method, uri="memo://one"))["error"]["code"] == -32601
-        assert (await legacy.ask("server/discover"))["error"]["code"] == -32601
+        for method in ("server/discover", "tasks/update"):
+            assert (await legacy.ask(method, taskId="x"))["error"]["code"] == -32601
 
 
 @pytest.mark.parametrize(("era", "upstream"), ACROSS)

@@ -24,7 +24,8 @@ from garrison.protocol import methods
 from garrison.protocol.messages import decode_any, members, raw, text
 
 META_SERVER = "garrison/server"
-_NEVER_MODERN = methods.REMOVED_IN_MODERN | {methods.TASKS_LIST}
+_NEVER_MODERN = methods.REMOVED_IN_MODERN | {methods.TASKS_LIST, methods.TASKS_RESULT}
+_NEVER_LEGACY = methods.ONLY_IN_MODERN | {methods.TASKS_UPDATE}
 _HOLDERS = ("extensions", "experimental")
 
 
@@ -39,13 +40,13 @@ class Byways:
 
     def route(self, call: Call, endpoint: Endpoint | None) -> None:
         """`endpoint`: None on a server's transparent one. Raises typed errors; an unknown method leads nowhere."""
-        if call.rpc_id is None:
+        if call.rpc_id is None or call.method in _never(call):
             raise method_not_found(call.method)
         if call.method in methods.OF_TASKS:
             self._tasks.route(call)
         elif call.method == methods.SUBSCRIBE and call.session is not None:
             self._subscribe(call, endpoint)
-        elif endpoint is not None and call.method not in _never(call):
+        elif endpoint is not None:
             self._extension(call, endpoint)
         else:
             raise method_not_found(call.method)
@@ -125,4 +126,4 @@ def _take_server(call: Call) -> str:
 
 def _never(call: Call) -> frozenset[str]:
     """Methods of MCP itself that do not exist in the client's era."""
-    return _NEVER_MODERN if call.era == "modern" else methods.ONLY_IN_MODERN
+    return _NEVER_MODERN if call.era == "modern" else _NEVER_LEGACY
