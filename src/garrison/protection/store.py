@@ -18,7 +18,7 @@ from garrison.protection.entries import GAP, Entry, encode
 from garrison.protection.head import HeadFile, create_head, read_head
 from garrison.telemetry.redaction import redactor
 
-PAGE_ENTRIES_MAX = 256
+PAGE_ENTRIES_MAX = 1024
 FILE_PAGE_BYTES = 16 * 1024
 """Of the database's file: a page of entries is some 50 KB, and each page of the file costs calls of its own."""
 WAL_BYTES_KEPT = 64 * 1024 * 1024
@@ -54,6 +54,8 @@ class Store:
         self._path = path
         self._connection = connect(path, create=create, page_bytes=FILE_PAGE_BYTES)
         self._opened = file_identity(path)
+        self._last: Head | None = None
+        """The end as this process left it; asking each time costs more than being wrong now and then."""
         try:
             found = self._prepare(clock)
             self._head_file = HeadFile(path)
@@ -67,12 +69,20 @@ class Store:
         """Add entries and set marks, durably and at once. Returns the new head. sqlite3.Error: nothing was added."""
         with writing(self._connection):
             self._insist_on_the_same_file()
-            head = self._head()
+            head = self._last or self._head()
             for start in range(0, len(bodies), PAGE_ENTRIES_MAX):
-                head = self._insert(extend(head, bodies[start : start + PAGE_ENTRIES_MAX]))
+                head = self._continue(head, bodies[start : start + PAGE_ENTRIES_MAX])
             if marks:
                 self._connection.executemany("INSERT OR REPLACE INTO marks VALUES (?, ?)", marks)
+        self._last = head
         return head
+
+    def _continue(self, head: Head, bodies: Sequence[bytes]) -> Head:
+        """A page behind `head`, or behind what somebody else has written meanwhile."""
+        try:
+            return self._insert(extend(head, bodies))
+        except sqlite3.IntegrityError:  # the number is taken: the database itself sees to that
+            return self._insert(extend(self._head(), bodies))
 
     def note(self, head: Head) -> None:
         """Tell the head file what is durable now. OSError if that fails; the entries are safe then all the same."""
