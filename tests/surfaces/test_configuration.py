@@ -111,6 +111,42 @@ def test_secrets_in_plain_text_are_taken_out(tmp_path: Path) -> None:
     assert token not in repr(configuration)
 
 
+UNSET = """
+servers:
+  a:
+    command: [x, "${ARG}"]
+    env:
+      KEY: ${KEY}-${THERE}
+      MODE: ${MODE:-fast}
+      DEEP: ${ONE:-${TWO}}
+      STORED: ${secret:none}
+      PLAIN: $${NOT_A_REFERENCE}
+  off: {command: [x], enabled: false, env: {K: "${OFF}"}}
+"""
+
+
+def test_a_reference_to_an_unset_variable_is_reported_where_it_stands(tmp_path: Path) -> None:
+    file = tmp_path / "garrison.yaml"
+    file.write_text(UNSET)
+    configuration = configure(wanted(tmp_path, environment={"THERE": "1"}))
+    assert [(one.severity, one.place, one.message) for one in configuration.problems] == [
+        ("warning", f"{file}:4:18", "a: an argument needs the variable ARG, which is not set here"),
+        ("warning", f"{file}:6:12", "a: the variable `KEY` needs the variable KEY, which is not set here"),
+        ("warning", f"{file}:8:13", "a: the variable `DEEP` needs the variable TWO, which is not set here"),
+        ("note", f"{file}:11:48", "off: the variable `K` needs the variable OFF, which is not set here"),
+    ]
+    assert {one.code for one in configuration.problems} == {"variable.missing"}
+    assert configuration.blocking == ()
+
+
+def test_references_of_other_clients_count_as_well(tmp_path: Path) -> None:
+    write_mcp(tmp_path, a={"url": "https://h/mcp", "headers": {"X-Team": "${env:TEAM}"}})
+    (problem,) = configure(wanted(tmp_path)).problems
+    assert problem.message == "a: the header `X-Team` needs the variable TEAM, which is not set here"
+    assert problem.hint == "export TEAM=… before starting, or write ${TEAM:-default}"
+    assert configure(wanted(tmp_path, environment={"TEAM": ""})).problems == ()
+
+
 def test_what_cannot_be_read_any_more_stays_as_it_runs(tmp_path: Path) -> None:
     write_mcp(tmp_path, good={"command": "new"}, bad={"args": ["x"]})
     old = {name: ServerSpec(name=name, transport="stdio", command=("old",)) for name in ("good", "bad", "gone")}

@@ -59,7 +59,7 @@ def _windows_path(draft: Draft, notes: Notes) -> None:
 
 
 def _placeholder(draft: Draft, notes: Notes) -> None:
-    for where, text in _values(draft):
+    for where, text in values(draft):
         value = text.value.replace(draft.folder, "") if draft.folder else text.value
         if any(is_placeholder(value[start:end]) for start, end in literals(value)):
             hint = "put the real value in, or ${VARIABLE}"
@@ -139,7 +139,8 @@ CHECKS: Final[tuple[Callable[[Draft, Notes], None], ...]] = (
 )
 
 
-def _values(draft: Draft) -> Iterator[tuple[str, Text]]:
+def values(draft: Draft) -> Iterator[tuple[str, Text]]:
+    """Every value that may hold a reference, with the words for where it stands."""
     for position, word in enumerate(draft.command):
         yield ("the command" if position == 0 else "an argument"), word
     for url in draft.addresses:

@@ -25,6 +25,7 @@ from garrison.catalog.problems import Problem
 from garrison.catalog.seal import seal
 from garrison.catalog.snapshot import Snapshot
 from garrison.catalog.spec import ProfileSpec, RoleSpec
+from garrison.catalog.unset import warn_of_unset
 
 _FORMATS: dict[str, Callable[[str], Parsed]] = {".toml": parse_toml, ".yaml": parse_yaml, ".yml": parse_yaml}
 _BUNDLES = (".mcpb", ".dxt")
@@ -80,12 +81,17 @@ def load(path: Path) -> Loaded:
     return load_all((path,))
 
 
-def load_all(paths: Iterable[Path]) -> Loaded:
-    """Several files as one; of two servers of one name the earlier file's is taken."""
+def load_all(paths: Iterable[Path], environment: Mapping[str, str] | None = None) -> Loaded:
+    """Several files as one; of two servers of one name the earlier file's is taken.
+
+    With an `environment`, references to variables that it does not set are reported.
+    """
     files = [_read_file(path) for path in dict.fromkeys(paths)]
     notes = [Notes(str(file.path)) for file in files]
     drafts = merge([file.drafts for file in files], notes)
     warn_of_twins(drafts, notes)
+    if environment is not None:
+        warn_of_unset(drafts, notes, environment)
     sealed = seal(draft for _index, draft in drafts)
     roles: dict[str, RoleSpec] = {}
     profiles: dict[str, ProfileSpec] = {}

@@ -110,5 +110,9 @@ def _missing(server: str, where: str, name: str) -> Problem:
         hint = f"store the secret `{secret}`, or import the file again that had it"
         return Problem(severity="error", code="secret.missing", message=message, hint=hint)
     message = f"{server}: {where} needs the variable {name}, which is not set"
-    hint = f"export {name}=… before starting, or write ${{{name}:-default}}"
-    return Problem(severity="error", code="variable.missing", message=message, hint=hint)
+    return Problem(severity="error", code="variable.missing", message=message, hint=how_to_set(name))
+
+
+def how_to_set(variable: str) -> str:
+    """What to do about a variable that a reference needs."""
+    return f"export {variable}=… before starting, or write ${{{variable}:-default}}"

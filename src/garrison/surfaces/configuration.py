@@ -59,7 +59,7 @@ class Configuration:
 def configure(wanted: Wanted) -> Configuration:
     """Read everything and report everything; nothing is started or written."""
     files = files_of(wanted)
-    loaded = load_all(files) if files else Loaded(demo.demo_fleet(wanted.folder))
+    loaded = load_all(files, wanted.environment) if files else Loaded(demo.demo_fleet(wanted.folder))
     left_out = {_name(one): one for one in loaded.problems if one.severity == "error" and _local(one)}
     servers = {name: spec for name, spec in loaded.snapshot.servers.items() if name not in left_out}
     snapshot = replace(loaded.snapshot, servers=MappingProxyType(servers))
