@@ -60,6 +60,7 @@ class LogLevels:
         self._authoriser = authoriser
         self._streams = unasked.streams
         self._wishes: OrderedDict[str, _Wish] = OrderedDict()
+        self._elsewhere: dict[str, dict[str, str]] = {}
         self._told: dict[str, tuple[Connection, str]] = {}
         unasked.hear(methods.LOG, self._heard)
         unasked.on_ready(self._ready)
@@ -83,6 +84,14 @@ class LogLevels:
             _tell(connection, level)
         self._tell_all()
         return Outcome(result=EMPTY)
+
+    def wish_elsewhere(self, server: str, who: str, level: str) -> None:
+        """The lowest level that another worker's clients want of a shared server; empty: none any more."""
+        wishes = self._elsewhere.setdefault(server, {})
+        wishes.pop(who, None)
+        if level in LEVELS:
+            wishes[who] = level
+        self._tell_shared(server)
 
     def level_of(self, session_id: str) -> str:
         """What this session wants; empty where it never said."""
@@ -132,6 +141,7 @@ class LogLevels:
 
     def _lowest(self, server: str) -> str:
         wanted = [LEVELS.index(wish.level) for wish in self._wishes.values() if self._concerns(wish, server)]
+        wanted += [LEVELS.index(level) for level in self._elsewhere.get(server, {}).values()]
         return LEVELS[min(wanted)] if wanted else ""
 
     def _concerns(self, wish: _Wish, server: str) -> bool:

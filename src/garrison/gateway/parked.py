@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from msgspec import Raw
 
 from garrison.gateway.call import PENDING, Call, Outcome, Pending
+from garrison.gateway.worker import NONCE_BYTES, Worker
 from garrison.kernel.errors import Conflict, Invalid, Limited
 from garrison.kernel.ids import Ids
 from garrison.protocol import codes
@@ -27,7 +27,6 @@ from garrison.protocol.question import Question
 
 PARKED_MAX = 1_000
 PARKED_S = 600.0
-_NONCE_BYTES = 12
 _STATE_CHARS_MAX = 4096
 
 
@@ -45,8 +44,9 @@ class Parked:
 class ParkedCalls:
     """`key`: 32 bytes that seal `requestState`."""
 
-    def __init__(self, key: bytes, ids: Ids) -> None:
+    def __init__(self, key: bytes, ids: Ids, worker: Worker = Worker()) -> None:  # noqa: B008  immutable
         self._cipher = AESGCM(key)
+        self._worker = worker
         self._ids = ids
         self._parked: dict[str, Parked] = {}
 
@@ -103,14 +103,14 @@ class ParkedCalls:
             parked.give_up("its user gave no input in time")
 
     def _seal(self, parked_id: str, call: Call) -> str:
-        nonce = os.urandom(_NONCE_BYTES)
+        nonce = self._worker.nonce()
         return urlsafe_b64encode(nonce + self._cipher.encrypt(nonce, parked_id.encode(), _bound_to(call))).decode()
 
     def _unseal(self, call: Call) -> str | None:
         try:
             state = msgspec.json.decode(call.params["requestState"], type=str)
             sealed = urlsafe_b64decode(state) if len(state) <= _STATE_CHARS_MAX else b""
-            return self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], _bound_to(call)).decode()
+            return self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _bound_to(call)).decode()
         except (KeyError, ValueError, InvalidTag, msgspec.MsgspecError, RecursionError):
             return None
 

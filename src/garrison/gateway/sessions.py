@@ -7,7 +7,6 @@ endpoint. What is noted here is which ones are in use, so that their number has 
 
 from __future__ import annotations
 
-import os
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -17,6 +16,7 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from garrison.gateway.worker import NONCE_BYTES, Worker
 from garrison.kernel.clock import Clock
 from garrison.kernel.ids import Ids
 from garrison.protocol import methods
@@ -27,7 +27,6 @@ PER_PRINCIPAL_MAX = 1_000
 """Sessions of one principal at once. Many clients never end theirs, so one more ends the one that rested longest."""
 ENDED_MAX = 10_000
 """Ended sessions that are remembered of each principal."""
-_NONCE_BYTES = 12
 _TOKEN_CHARS_MAX = 2048
 _CAPABILITY_BYTES_MAX = 512
 
@@ -56,10 +55,12 @@ class Sessions:
         lived: Callable[[float], None] = lambda seconds: None,
         *,
         per_principal_max: int = PER_PRINCIPAL_MAX,
+        worker: Worker = Worker(),  # noqa: B008  immutable
     ) -> None:
         """`key`: 32 random bytes. `lived` takes the seconds that an ended session lived."""
         self._lived = lived
         self._cipher = AESGCM(key)
+        self._worker = worker
         self._clock = clock
         self._ids = ids
         self._per_principal_max = per_principal_max
@@ -91,7 +92,7 @@ class Sessions:
 
     def seal(self, session: Session) -> str:
         """The session's id, for the `Mcp-Session-Id` header."""
-        nonce = os.urandom(_NONCE_BYTES)
+        nonce = self._worker.nonce()
         sealed = nonce + self._cipher.encrypt(nonce, msgspec.json.encode(session), b"session")
         return _text(sealed)
 
@@ -152,7 +153,7 @@ class Sessions:
             sealed = urlsafe_b64decode(token + "=" * (-len(token) % 4))
             if _text(sealed) != token:
                 return None  # another spelling of the same bytes
-            content = self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], b"session")
+            content = self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], b"session")
             session = msgspec.json.decode(content, type=Session)
         except (ValueError, InvalidTag, msgspec.MsgspecError):
             return None

@@ -158,6 +158,15 @@ class Subscriptions:
         for work in self._work:
             work.cancel()
 
+    # ── other workers ──
+
+    async def hold(self, upstream: Upstream, uri: str, subscriber: Subscriber) -> None:
+        """On the shared connection, for somebody in another process. Raises what the server says against it."""
+        await self._add(upstream, None, "", uri, subscriber)
+
+    def release(self, subscriber_id: str, uri: str) -> None:
+        self._remove(subscriber_id, uri)
+
     # ── inside ──
 
     async def _add(

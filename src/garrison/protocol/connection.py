@@ -112,6 +112,10 @@ class Connection:
         """Whether this request has no answer yet."""
         return request_id in self._pending
 
+    def count_from(self, first_id: int) -> None:
+        """Others use the same pipes: ids begin here."""
+        self._last_id = first_id
+
     def reserve(self) -> int:
         """The next request's id, for callers that write it into the parameters (it is the progress token too)."""
         self._last_id += 1

@@ -103,6 +103,12 @@ class Crew(Generic[L]):
                     _log.warning("an instance did not come back; the others are not restarted", extra=extra)
                     return
 
+    async def renew(self, pid: int, why: str) -> None:
+        """Drain and end the instance of this process, and start it afresh; the others are left alone."""
+        for keeper in tuple(self._keepers.values()):
+            if keeper.observed.pid == pid:
+                await keeper.restart(why)
+
     async def demand(self) -> L:
         """A live connection, started if need be: the first that is ready. Raises `Unavailable` when all fail."""
         if self.links or len(self._keepers) == 1:

@@ -43,6 +43,8 @@ class StdioEndpoint:
     """Reached through the pipes of a child process."""
 
     channel: LineChannel
+    first_id: int = 0
+    """Where the ids of requests begin, where others use the same pipes."""
 
 
 @dataclass(frozen=True)

@@ -111,6 +111,11 @@ class Supervisor(Generic[L]):
         """
         await self._crew(name).restart(why)
 
+    async def renew(self, name: str, pid: int, why: str) -> None:
+        """Let go of the instance of this process, drained, and look for another one. Harmless when it is gone."""
+        if name in self._crews and not self._closed:
+            await self._crews[name].renew(pid, why)
+
     async def demand(self, name: str) -> L:
         """The live connection of a server; a lazy one is started. Raises `NotFound` or `Unavailable`."""
         return await self._crew(name).demand()

@@ -25,7 +25,8 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
     """Holds references in place of secrets, so that it may be stored and shown.
 
     source: the files that it was made from. config, folder: what `up` was told, so that a later `up` without
-    `--config` looks at the same place. listen_fd: the listening socket's descriptor in the node (-1: none).
+    `--config` looks at the same place. listen_fd: the listening socket's descriptor in the node (-1: none);
+    worker_fds: those of further workers, from number 2 on.
     """
 
     catalog: Catalog = msgspec.field(name="snapshot", default=Catalog())
@@ -34,6 +35,7 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
     config: str = ""
     folder: str = ""
     listen_fd: int = -1
+    worker_fds: tuple[int, ...] = ()
 
     @property
     def servers(self) -> dict[str, ServerSpec]:

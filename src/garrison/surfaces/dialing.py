@@ -49,7 +49,10 @@ class Connector:
             carrier, legacy_only = SseTransport(endpoint.url, endpoint.headers, label=name), True
         else:
             carrier = HttpTransport(endpoint.url, endpoint.headers, label=name)
-        return Connection(carrier, identity, label=name, legacy_only=legacy_only, capabilities=capabilities)
+        connection = Connection(carrier, identity, label=name, legacy_only=legacy_only, capabilities=capabilities)
+        if not isinstance(endpoint, HttpEndpoint):
+            connection.count_from(endpoint.first_id)
+        return connection
 
     def _judge(self, name: str, connection: Connection) -> None:
         """A server that dies in the handshake may have died of the probe: the next start leaves it out."""

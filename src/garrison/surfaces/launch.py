@@ -51,7 +51,31 @@ def open_listener(listen: str) -> socket.socket:
     return listener
 
 
-def start_in_background(home: Home, listener: socket.socket) -> NodeNote:
+def open_listeners(listen: str, workers: int) -> list[socket.socket]:
+    """One listening socket for each worker, all on the same address; the kernel spreads connections over them.
+
+    Sharing is allowed only once the address is ours alone: two fleets of one user must not share it by mistake.
+    """
+    first = open_listener(listen)
+    found = [first]
+    try:
+        if workers > 1:
+            first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        for _ in range(1, workers):
+            further = socket.socket(first.family, first.type, first.proto)
+            found.append(further)
+            further.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            further.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            further.bind(first.getsockname())
+            further.listen(BACKLOG)
+    except OSError as error:
+        for each in found:
+            each.close()
+        raise _cannot_listen(listen, error) from error
+    return found
+
+
+def start_in_background(home: Home, *listeners: socket.socket) -> NodeNote:
     """Start guardian and node with what `desired.json` says; returns when the gateway listens.
 
     Raises `Unavailable` with the node's last words when it does not; what was started then is for the caller to stop.
@@ -63,7 +87,7 @@ def start_in_background(home: Home, listener: socket.socket) -> NodeNote:
         home_run=home.run,
         fleet_id=fleet_id(home),
         mode="restart",
-        fds=[listener.fileno()],
+        fds=[listener.fileno() for listener in listeners],
         env=os.environ,
     )
     deadline = time.monotonic() + START_S_MAX

@@ -14,38 +14,39 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import uvicorn
 import uvloop
 
 from garrison import __version__
+from garrison.gateway.call import HttpRequest, Sink
+from garrison.gateway.worker import Worker
 from garrison.kernel import descriptors
 from garrison.kernel.clock import SystemClock, rfc3339
-from garrison.kernel.errors import GarrisonError
+from garrison.kernel.errors import Defect, GarrisonError
 from garrison.kernel.home import Home, write_private
 from garrison.runtimes.guardian import EXIT_CONFIG
 from garrison.runtimes.guardianship import Charge, GuardianWatch
 from garrison.surfaces import wiring
 from garrison.surfaces.api.app import make_app, row_not_found
 from garrison.surfaces.desired import Desired, read_desired
-from garrison.surfaces.edge.guard import Guard, hostname
-from garrison.surfaces.edge.protocol import protocol_class
+from garrison.surfaces.edge.protocol import is_mcp_path
 from garrison.surfaces.fleet_metrics import add_fleet_metrics
 from garrison.surfaces.launch import fleet_id, node_argv
+from garrison.surfaces.serving import EdgeServer, drained, edge_config
 from garrison.surfaces.shown import conflict_rows, profile_rows
 from garrison.surfaces.status import server_row
+from garrison.surfaces.workers.front import handler, run_app
+from garrison.surfaces.workers.post import Post
+from garrison.surfaces.workers.workforce import Workforce
 from garrison.telemetry.logs import configure_logs
 from garrison.telemetry.process import age_s
 
-KEEP_ALIVE_S = 75
-DRAIN_POLL_S = 0.02
-LAST_ANSWERS_S = 1
-"""What was answered at the end of the drain may take so long to be written."""
+APPLY_S = 600.0
+"""Other workers may wait for drains and for the starts of servers."""
 
 log = logging.getLogger("garrison")
 
@@ -53,8 +54,10 @@ log = logging.getLogger("garrison")
 class Node:
     """One fleet, served. `guardian_mode`: `restart` under a guardian, `sweep` in the foreground."""
 
-    def __init__(self, home: Home, desired: Desired, listener: socket.socket, guardian_mode: str) -> None:
-        self.fleet = wiring.build(home, desired.settings, desired.snapshot(), fleet_id(home))
+    def __init__(self, home: Home, desired: Desired, listeners: Sequence[socket.socket], guardian_mode: str) -> None:
+        listener, *others = listeners
+        worker = Worker(1, len(listeners))
+        self.fleet = wiring.build(home, desired.settings, desired.snapshot(), fleet_id(home), worker)
         add_fleet_metrics(self.fleet)
         self._home = home
         self._desired = desired
@@ -62,13 +65,19 @@ class Node:
         self.url = _url_of(listener)
         self._started_at = rfc3339(SystemClock().wall_ns())
         self._settled = False
-        self._server = _Server(self._uvicorn_config(), self)
+        self._answering: set[asyncio.Task[None]] = set()
+        self._app = make_app(self)
+        self._post = Post(home.run, worker, self)
+        further = {number: one.fileno() for number, one in enumerate(others, 2)}
+        self._workforce = Workforce(home.root, fleet_id(home), further, self._post, self.fleet.reaper)
+        handle = handler(self.fleet.gateway, worker, self._post) if others else self.fleet.gateway.handle
+        self._server = EdgeServer(edge_config(self._app, handle, desired.settings.edge), self.serving, self.drain)
         charge = Charge(
             node_argv=tuple(node_argv(home)),
             home_run=home.run,
             fleet_id=fleet_id(home),
             mode="restart" if guardian_mode == "restart" else "sweep",
-            fds=(listener.fileno(),) if guardian_mode == "restart" else (),
+            fds=tuple(one.fileno() for one in listeners) if guardian_mode == "restart" else (),
         )
         self._guardian = GuardianWatch(charge, os.environ, lambda pid: self._write_run_file())
 
@@ -78,7 +87,7 @@ class Node:
         """Serve until SIGTERM, SIGINT or `stop`; everything is ended when this returns."""
         loop = asyncio.get_running_loop()
         for signum in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(signum, self._on_signal)
+            loop.add_signal_handler(signum, self._server.asked_to_end)
         self.fleet.reaper.adopt()
         self._guardian.start()
         reaping = asyncio.ensure_future(self.fleet.reaper.run())
@@ -98,30 +107,30 @@ class Node:
         log.info("serving", extra={"url": self.url, "pid": os.getpid(), "start_s": round(age_s(), 2)})
 
     async def drain(self) -> None:
-        """The end was asked for: not ready any more, and no new calls; those in flight may finish within the limit.
-
-        The listener stays open meanwhile, so that whoever comes is told so.
-        """
-        gateway, clock = self.fleet.gateway, SystemClock()
-        gateway.drain()
-        deadline_s = clock.monotonic_s() + self._desired.settings.edge.drain_s
-        while gateway.shed.in_flight and not self._server.force_exit and clock.monotonic_s() < deadline_s:  # noqa: ASYNC110
-            await asyncio.sleep(DRAIN_POLL_S)
-        gateway.in_flight.cancel_all("the gateway is shutting down")
+        """The end was asked for: here, and at the other workers."""
+        limit_s = self._desired.settings.edge.drain_s
+        await asyncio.gather(drained(self.fleet.gateway, self._server, limit_s), self._workforce.end(limit_s))
 
     async def _start_servers(self) -> None:
         await self.fleet.supervisor.apply(self._desired.snapshot())
+        if self._workforce.standings:
+            await self._post.open()
+            await self.fleet.relays.open(self._home.run, self.fleet.supervisor, self.fleet.gateway, self.fleet.dialer)
+            self._workforce.start()  # only now: what a former life left is swept up by then, workers included
         await self._until_settled()
 
     async def _until_settled(self) -> None:
         await self.fleet.supervisor.settled()
         await self.fleet.directory.settled()
+        await self._workforce.settled()
         self._settled = True
 
     async def _shut_down(self) -> None:
         self._guardian.leave()
         self.fleet.gateway.in_flight.cancel_all("the gateway is shutting down")
+        await self.fleet.relays.close()
         await wiring.stop(self.fleet)
+        await self._post.close()
         self._record("fleet.stopped", {})
         await asyncio.to_thread(self.fleet.ledger.close)
         self.fleet.keys.close()
@@ -137,7 +146,7 @@ class Node:
             missing.append("it is shutting down")
         if self.fleet.ledger.problem:
             missing.append(f"the ledger cannot be written: {self.fleet.ledger.problem}")
-        return missing
+        return missing + self._workforce.missing()
 
     def status(self) -> dict[str, Any]:
         endpoints = self.fleet.gateway.endpoints.all()
@@ -150,6 +159,7 @@ class Node:
             "servers": [self.server_status(name) for name in self._desired.servers],
             "profiles": profile_rows(self._desired.catalog.profiles, endpoints),
             "conflicts": conflict_rows(endpoints),
+            **({"workers": self._workforce.rows()} if self._workforce.standings else {}),
         }
 
     def server_status(self, name: str) -> dict[str, Any]:
@@ -166,7 +176,10 @@ class Node:
         before, self._desired = self._desired.snapshot().version, desired
         self._record("fleet.applied", {"before": before, "after": desired.snapshot().version}, principal)
         self._settled = False
-        actions = await wiring.apply(self.fleet, desired.snapshot())
+        self._workforce.unsettled()
+        actions, _ = await asyncio.gather(
+            wiring.apply(self.fleet, desired.snapshot()), self._workforce.all_do("apply", timeout_s=APPLY_S)
+        )
         await self._until_settled()
         return [{"step": action.step, "server": action.server, "why": action.reason} for action in actions]
 
@@ -179,32 +192,25 @@ class Node:
         self._record("fleet.stop_asked", {}, principal)
         self._server.should_exit = True
 
+    # ── what other workers ask ──
+
+    def serve(self, request: HttpRequest, sink: Sink) -> None:
+        """A request that came to another worker and belongs here."""
+        if is_mcp_path(request.head.path.encode()):
+            self.fleet.gateway.handle(request, sink)
+        else:
+            task = asyncio.ensure_future(run_app(self._app, request, sink))
+            self._answering.add(task)
+            task.add_done_callback(self._answering.discard)
+
+    async def obey(self, order: str, detail: Any) -> Any:
+        raise Defect("worker.order", f"there is no order {order}")
+
+    def hear(self, worker: int, topic: str, detail: Any) -> None: ...
+
+    def missed(self, worker: int) -> None: ...
+
     # ── inside ──
-
-    def _on_signal(self) -> None:
-        """The first one ends us in order; another one does not wait for calls in flight."""
-        self._server.force_exit = self._server.should_exit
-        self._server.should_exit = True
-
-    def _uvicorn_config(self) -> uvicorn.Config:
-        edge = self._desired.settings.edge
-        guard = Guard(
-            body_bytes_max=edge.body_bytes_max,
-            hosts=frozenset({*(host.lower() for host in edge.hosts), hostname(edge.listen)}),
-            origins=frozenset(origin.lower() for origin in edge.origins),
-        )
-        return uvicorn.Config(
-            make_app(self),
-            http=protocol_class(self.fleet.gateway.handle, guard),
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            date_header=False,
-            timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=LAST_ANSWERS_S,
-        )
 
     def _record(self, change: str, detail: dict[str, Any], principal: str = wiring.ADMIN, server: str = "") -> None:
         wiring.record_change(self.fleet.ledger, principal, change, server, detail)
@@ -220,46 +226,28 @@ class Node:
         write_private(self._home.run / "node.json", msgspec.json.encode(content))
 
 
-class _Server(uvicorn.Server):
-    """uvicorn's server, telling the node when it serves and when the drain begins."""
-
-    def __init__(self, config: uvicorn.Config, node: Node) -> None:
-        super().__init__(config)
-        self._node = node
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Signals are the node's: uvicorn's own handling would end the process before its servers are ended."""
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._node.serving()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        await self._node.drain()
-        await super().shutdown(sockets)
-
-
 def _url_of(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def serve(home: Home, listener: socket.socket, guardian_mode: str) -> None:
-    """Run a node on `listener` with what `desired.json` says; blocks until it ends. Raises typed errors."""
+def serve(home: Home, listeners: Sequence[socket.socket], guardian_mode: str) -> None:
+    """Run a node on the first of `listeners`, and further workers on the others, with what `desired.json` says.
+
+    Blocks until it ends. Raises typed errors.
+    """
     desired = read_desired(home)
     descriptors.raise_limit()
     node_logs = configure_logs(home.logs / "garrison.log", desired.settings.logs.level)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(home, desired, listener, guardian_mode))
+            runner.run(_serve(home, desired, listeners, guardian_mode))
     finally:
         node_logs.close()
 
 
-async def _serve(home: Home, desired: Desired, listener: socket.socket, guardian_mode: str) -> None:
-    await Node(home, desired, listener, guardian_mode).run()
+async def _serve(home: Home, desired: Desired, listeners: Sequence[socket.socket], guardian_mode: str) -> None:
+    await Node(home, desired, listeners, guardian_mode).run()
 
 
 def main() -> int:
@@ -268,8 +256,9 @@ def main() -> int:
     parser.add_argument("--home", required=True, type=Path)
     home = Home(parser.parse_args().home)
     try:
-        descriptor = read_desired(home).listen_fd
-        serve(home, socket.socket(fileno=descriptor), "restart")
+        desired = read_desired(home)
+        given = (desired.listen_fd, *desired.worker_fds)
+        serve(home, [socket.socket(fileno=descriptor) for descriptor in given], "restart")
     except GarrisonError as error:
         sys.stderr.write(f"{error.message} ({error.hint})\n")
         return EXIT_CONFIG

@@ -50,7 +50,7 @@ def current(home: Home) -> Revision | None:
 
 def store(home: Home, desired: Desired) -> Revision:
     """Keep what was brought up; the same content as the current one is not kept twice."""
-    stored = msgspec.structs.replace(desired, listen_fd=-1)
+    stored = msgspec.structs.replace(desired, listen_fd=-1, worker_fds=())
     now = current(home)
     if now is not None and now.read() == stored:
         return now

@@ -61,6 +61,15 @@ class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     streams_per_principal: Annotated[
         int, Meta(ge=1, description="Event streams of one principal, so that nobody takes all there are.")
     ] = 10_000
+    workers: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=32,
+            description="Processes that serve the address together, each on a core of its own. One by default: "
+            "a second pays off once one core is not enough.",
+        ),
+    ] = 1
     drain_s: Annotated[
         float,
         Meta(

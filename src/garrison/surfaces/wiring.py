@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from garrison.gateway.upstreams.directory import Directory
 from garrison.gateway.upstreams.outliers import OutlierPolicy
 from garrison.gateway.upstreams.own import OwnConnections
 from garrison.gateway.upstreams.pool import Spread
+from garrison.gateway.worker import Worker
 from garrison.identity.keys import KeyStore
 from garrison.identity.roles import Authoriser
 from garrison.identity.secrets import SecretsFile
@@ -43,6 +45,7 @@ from garrison.protocol.connection import Connection
 from garrison.protocol.transports.stdio import StdioTransport
 from garrison.runtimes.driver import Driver
 from garrison.runtimes.drivers.process import ProcessDriver, Surroundings
+from garrison.runtimes.drivers.relayed import RelayedDriver
 from garrison.runtimes.drivers.remote import RemoteDriver
 from garrison.runtimes.instance import Observed, State
 from garrison.runtimes.life import Policies
@@ -53,6 +56,8 @@ from garrison.runtimes.supervisor import Hooks, Supervisor
 from garrison.surfaces.dialing import ConnectionTimes, Connector, Dialer
 from garrison.surfaces.launchers import launcher_folders
 from garrison.surfaces.settings import Settings
+from garrison.surfaces.workers import sockets
+from garrison.surfaces.workers.relays import Relays
 from garrison.telemetry import names
 from garrison.telemetry.metrics import Metrics
 from garrison.telemetry.process import add_process_metrics
@@ -82,9 +87,17 @@ class Fleet:
     ledger: Ledger
     metrics: Metrics
     reaper: Reaper
+    relays: Relays
+    """For other workers, where there are some."""
 
 
-def build(home: Home, settings: Settings, snapshot: Snapshot, fleet_id: str) -> Fleet:
+def build(
+    home: Home,
+    settings: Settings,
+    snapshot: Snapshot,
+    fleet_id: str,
+    worker: Worker = Worker(),  # noqa: B008  immutable
+) -> Fleet:
     """Put everything together; nothing runs yet. Raises typed errors for what cannot be opened."""
     home.create()
     clock, ids, metrics = SystemClock(), RandomIds(), Metrics()
@@ -103,8 +116,8 @@ def build(home: Home, settings: Settings, snapshot: Snapshot, fleet_id: str) -> 
         authoriser=authoriser,
         ledger=ledger,
         metrics=metrics,
-        sessions=Sessions(session_key, clock, ids, session_times(metrics)),
-        parked=ParkedCalls(session_key, ids),
+        sessions=Sessions(session_key, clock, ids, session_times(metrics), worker=worker),
+        parked=ParkedCalls(session_key, ids, worker),
         task_ids=TaskIds(session_key),
         cursors=Cursors(session_key),
         clock=clock,
@@ -118,39 +131,69 @@ def build(home: Home, settings: Settings, snapshot: Snapshot, fleet_id: str) -> 
         streams=_streams(settings),
     )
     reaper = Reaper()
-    supervisor, dialer = _supervisor(home, settings, parts, reaper, fleet_id)
+    relays = Relays(directory)
+    drivers = _drivers(home, reaper, fleet_id) if worker.is_primary else _drivers_through_the_primary(home, worker)
+    supervisor, dialer = _supervisor(home, settings, parts, drivers, relays, is_primary=worker.is_primary)
+    drivers.renew = supervisor.renew
     gateway = Gateway(parts)
     gateway.own.dial = dialer
     drain_s = settings.edge.drain_s
     supervisor.subscribe(lambda name, observed, link: follow(gateway.own, observed, link, drain_s))
-    return Fleet(home, settings, directory, supervisor, dialer, gateway, keys, authoriser, ledger, metrics, reaper)
+    return Fleet(
+        home, settings, directory, supervisor, dialer, gateway, keys, authoriser, ledger, metrics, reaper, relays
+    )
+
+
+@dataclass
+class _Drivers:
+    """`shared`: for instances that the supervisor watches; `own`: for those that one client has to itself."""
+
+    shared: dict[Transport, Driver]
+    own: dict[Transport, Driver]
+    renew: Callable[[str, int, str], Awaitable[None]] | None = None
+
+
+def _drivers(home: Home, reaper: Reaper, fleet_id: str) -> _Drivers:
+    where = Surroundings(fleet_id, home.logs / "servers", os.environ, launcher_folders())
+    process, remote = ProcessDriver(where, StdioTransport, reaper), RemoteDriver()
+    all_of_them: dict[Transport, Driver] = {"stdio": process, "http": remote, "sse": remote}
+    return _Drivers(all_of_them, all_of_them)
+
+
+def _drivers_through_the_primary(home: Home, worker: Worker) -> _Drivers:
+    """Of a worker that is not the primary: it starts nothing itself."""
+    letting_go: set[asyncio.Future[None]] = set()
+
+    def leaving(server: str, pid: int) -> None:
+        assert found.renew is not None
+        task = asyncio.ensure_future(found.renew(server, pid, "the node is about to end it"))
+        letting_go.add(task)
+        task.add_done_callback(letting_go.discard)
+
+    async def dial(make: Callable[[], asyncio.Protocol]) -> asyncio.Protocol:
+        return await sockets.dial(sockets.relay_socket(home.run), make)
+
+    remote = RemoteDriver()
+    shared = RelayedDriver(worker.number, dial, StdioTransport, leaving)
+    own = RelayedDriver(worker.number, dial, StdioTransport, leaving, is_own=True)
+    found = _Drivers({"stdio": shared, "http": remote, "sse": remote}, {"stdio": own, "http": remote, "sse": remote})
+    return found
 
 
 def _supervisor(
-    home: Home, settings: Settings, parts: Parts, reaper: Reaper, fleet_id: str
+    home: Home, settings: Settings, parts: Parts, drivers: _Drivers, relays: Relays, *, is_primary: bool
 ) -> tuple[Supervisor[Connection], Dialer]:
-    directory, ledger = parts.directory, parts.ledger
+    directory = parts.directory
     times = ConnectionTimes(parts.metrics, parts.clock)
-    where = Surroundings(fleet_id, home.logs / "servers", os.environ, launcher_folders())
-    process, remote = ProcessDriver(where, StdioTransport, reaper), RemoteDriver()
-    stored = SecretsFile(home.secrets, home.secrets_key)
-    hooks = Hooks(
-        resolve=lambda spec: resolved(spec, os.environ, stored),
-        record=lambda change, server, detail: record_change(ledger, ADMIN, change, server, detail),
-        drained=directory.drained,
-        busy=directory.busy,
-        drained_at=directory.drained_at,
-        busy_at=directory.busy_at,
-    )
+    hooks = _hooks(home, parts, relays) if is_primary else _hooks_of_a_guest(home, parts)
     health = HealthPolicy(
         settings.supervisor.health_interval_s,
         settings.supervisor.health_timeout_s,
         settings.supervisor.health_failures_max,
     )
-    drivers: dict[Transport, Driver] = {"stdio": process, "http": remote, "sse": remote}
     connector = Connector(IDENTITY)
     supervisor: Supervisor[Connection] = Supervisor(
-        drivers,
+        drivers.shared,
         connector,
         hooks,
         Policies(health=health, drain_s=settings.edge.drain_s),
@@ -168,8 +211,41 @@ def _supervisor(
 
     directory.demand = demand
     spec_of = lambda name: hooks.resolve(directory.get(name).spec)  # noqa: E731
-    dialer = Dialer(drivers, connector, spec_of, RandomIds(), times, supervisor.slots, directory.places)
+    dialer = Dialer(drivers.own, connector, spec_of, RandomIds(), times, supervisor.slots, directory.places)
     return supervisor, dialer
+
+
+def _hooks(home: Home, parts: Parts, relays: Relays) -> Hooks:
+    """What other workers do with a server counts as what we do."""
+    directory, ledger = parts.directory, parts.ledger
+    stored = SecretsFile(home.secrets, home.secrets_key)
+
+    async def drained(server: str) -> None:
+        await asyncio.gather(directory.drained(server), relays.drained(server))
+
+    async def drained_at(server: str, number: int) -> None:
+        await asyncio.gather(directory.drained_at(server, number), relays.drained(server, number))
+
+    return Hooks(
+        resolve=lambda spec: resolved(spec, os.environ, stored),
+        record=lambda change, server, detail: record_change(ledger, ADMIN, change, server, detail),
+        drained=drained,
+        busy=lambda server: directory.busy(server) or relays.busy(server),
+        drained_at=drained_at,
+        busy_at=lambda server, number: directory.busy_at(server, number) or relays.busy_at(server, number),
+    )
+
+
+def _hooks_of_a_guest(home: Home, parts: Parts) -> Hooks:
+    """Of a worker that is not the primary: servers are started, and their changes recorded, elsewhere."""
+    directory, stored = parts.directory, SecretsFile(home.secrets, home.secrets_key)
+    return Hooks(
+        resolve=lambda spec: spec if spec.transport == "stdio" else resolved(spec, os.environ, stored),
+        drained=directory.drained,
+        busy=directory.busy,
+        drained_at=directory.drained_at,
+        busy_at=directory.busy_at,
+    )
 
 
 LEAVING = frozenset({State.DRAINING, State.STOPPING, State.STOPPED})

@@ -9,7 +9,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from garrison.gateway.call import Call, Outcome
 from garrison.gateway.stage import Stage
-from garrison.gateway.upstreams.definition import KEY, KIND
+from garrison.gateway.upstreams.definition import KEY, KIND, flaw_of
 from garrison.identity.roles import Authoriser
 from garrison.kernel.errors import Unavailable
 from garrison.protocol import methods
@@ -62,7 +62,7 @@ class Screen(Stage):
         return outcome
 
     def _list(self, call: Call, result: bytes | Raw) -> bytes | Raw:
-        """A live list of one server, without what its filter or the caller's grants leave out."""
+        """A live list of one server, without what its filter or the caller's grants leave out, or no client can use."""
         parts = members(result)
         member = methods.LIST_MEMBER[call.method]
         items = decode_any(parts[member]) if member in parts else []
@@ -75,7 +75,7 @@ class Screen(Stage):
         assert call.principal is not None
         assert call.upstream is not None
         name = item.get(KEY[call.method]) if isinstance(item, dict) else None
-        if not isinstance(name, str):
+        if not isinstance(name, str) or flaw_of(call.method, item):
             return False
         kind = KIND[call.method]
         if not call.upstream.sieves[kind].passes(name):

@@ -12,7 +12,7 @@ from garrison.gateway import apps
 from garrison.gateway.sieve import Sieve
 from garrison.kernel.errors import Invalid
 from garrison.protocol import methods
-from garrison.protocol.headers import header_names, param_headers
+from garrison.protocol.headers import header_flaw, header_names, param_headers
 from garrison.protocol.messages import raw
 from garrison.protocol.schema import Validator
 
@@ -81,12 +81,22 @@ class Definition:
 
 
 def definitions(server: str, method: str, items: list[Any], sieve: Sieve) -> dict[str, Definition]:
-    """A list's entries by name, in the server's order: without those that have no name or that do not pass."""
+    """A list's entries by name, in the server's order: without those that have no name, that do not pass, or that no
+    client can use."""
     key = KEY[method]
     found: dict[str, Definition] = {}
     for item in items:
         if not isinstance(item, dict) or not isinstance(item.get(key), str) or not item[key]:
             continue
-        if sieve.is_open or sieve.passes(item[key]):
+        if not (sieve.is_open or sieve.passes(item[key])):
+            continue
+        if flaw := flaw_of(method, item):
+            log.warning("a tool is left out", extra={"server": server, "tool": item[key][:128], "why": flaw})
+        else:
             found.setdefault(item[key], Definition(server, key, item))
     return found
+
+
+def flaw_of(method: str, item: dict[str, Any]) -> str:
+    """Why no client can use this entry of a list, in either era; empty if they can."""
+    return header_flaw(item.get("inputSchema")) if method == methods.TOOLS_LIST else ""

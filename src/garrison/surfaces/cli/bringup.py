@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from garrison.surfaces.cli.progress import telling, wait_until_settled
 from garrison.surfaces.configuration import Configuration, Wanted, configure, keep_last_good
 from garrison.surfaces.desired import Desired, read_desired, write_desired
 from garrison.surfaces.halt import halt
-from garrison.surfaces.launch import open_listener, start_in_background
+from garrison.surfaces.launch import open_listeners, start_in_background
 from garrison.surfaces.launchers import install_launchers
 from garrison.surfaces.presence import held, returning_node
 from garrison.surfaces.settings import Settings
@@ -80,21 +80,24 @@ def refuse_if_blocked(configuration: Configuration, consequence: str) -> None:
 
 def start(home: Home, configuration: Configuration) -> None:
     """A listening node in the background, or nothing at all."""
-    listener = open_listener(configuration.desired.settings.edge.listen)
+    edge = configuration.desired.settings.edge
+    listeners = open_listeners(edge.listen, edge.workers)
     try:
-        hand_over(home, configuration, listener)
-        start_in_background(home, listener)
+        hand_over(home, configuration, listeners)
+        start_in_background(home, *listeners)
     except BaseException:
         halt(home, drain_s=0)
         raise
     finally:
-        listener.close()
+        for listener in listeners:
+            listener.close()
 
 
-def hand_over(home: Home, configuration: Configuration, listener: socket.socket) -> None:
+def hand_over(home: Home, configuration: Configuration, listeners: Sequence[socket.socket]) -> None:
     """Write down what the node is to run."""
     store_secrets(home, configuration)
-    write_desired(home, msgspec.structs.replace(configuration.desired, listen_fd=listener.fileno()))
+    first, *others = (listener.fileno() for listener in listeners)
+    write_desired(home, msgspec.structs.replace(configuration.desired, listen_fd=first, worker_fds=tuple(others)))
 
 
 def bring_in_step(home: Home, wanted: Wanted, *, rollback: bool) -> Outcome:
@@ -109,7 +112,8 @@ def bring_in_step(home: Home, wanted: Wanted, *, rollback: bool) -> Outcome:
     configuration = keep_last_good(fresh, running)
     _tell_idle_settings(configuration, running)
     renewed = store_secrets(home, configuration)
-    new = msgspec.structs.replace(configuration.desired, settings=running.settings, listen_fd=running.listen_fd)
+    kept = {"settings": running.settings, "listen_fd": running.listen_fd, "worker_fds": running.worker_fds}
+    new = msgspec.structs.replace(configuration.desired, **kept)
     if new.catalog == running.catalog:
         tell(f"the fleet runs already (pid {client.note.pid})" + ("" if renewed else "; nothing has changed"))
     else:

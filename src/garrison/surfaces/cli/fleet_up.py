@@ -39,6 +39,9 @@ def up(
     listen: Annotated[
         str, typer.Option("--listen", metavar="HOST:PORT", help="Where to listen; port 0 takes a free one.")
     ] = "",
+    workers: Annotated[
+        int, typer.Option("--workers", metavar="N", min=0, help="Processes that serve the address; 0: as configured.")
+    ] = 0,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="GROUP.FIELD=VALUE", help="A setting; may be repeated.")
     ] = None,
@@ -66,7 +69,7 @@ def up(
         folder=Path.cwd(),
         config=config.expanduser().resolve() if config else None,
         env_name=env_name,
-        flags=flags_of(listen, settings or []),
+        flags=flags_of(listen, settings or [], workers),
         environment=os.environ,
     )
     if foreground:
@@ -77,13 +80,14 @@ def up(
     raise typer.Exit(exit_code(report["servers"]))
 
 
-def flags_of(listen: str, assignments: list[str]) -> dict[str, str]:
+def flags_of(listen: str, assignments: list[str], workers: int = 0) -> dict[str, str]:
     """Settings from the command line, by dotted name."""
     for assignment in assignments:
         if "=" not in assignment:
             raise typer.BadParameter(f"{assignment!r} is not GROUP.FIELD=VALUE", param_hint="--set")
     flags = dict(assignment.split("=", 1) for assignment in assignments)
-    return {**flags, "edge.listen": listen} if listen else flags
+    named = {"edge.listen": listen, "edge.workers": str(workers) if workers else ""}
+    return flags | {name: value for name, value in named.items() if value}
 
 
 def _report(home: Home, outcome: Outcome, *, verify: bool) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from garrison.surfaces.cli.node_client import client_of
 from garrison.surfaces.cli.output import Form, tell, tell_error
 from garrison.surfaces.cli.progress import wait_until_settled
 from garrison.surfaces.configuration import Configuration, Wanted
-from garrison.surfaces.launch import START_S_MAX, open_listener
+from garrison.surfaces.launch import START_S_MAX, open_listeners
 from garrison.surfaces.node import serve
 from garrison.surfaces.presence import held, returning_node, wait_for_node
 
@@ -24,11 +24,12 @@ def run_here(home: Home, wanted: Wanted, form: Form, *, rollback: bool) -> None:
             message = f"the fleet runs already (pid {note.pid})"
             raise Conflict("fleet.running", message, "end it with `garrison down`, or leave --foreground out")
         configuration, revision = prepare(home, wanted, rollback=rollback)
-        listener = open_listener(configuration.desired.settings.edge.listen)
-        hand_over(home, configuration, listener)
+        edge = configuration.desired.settings.edge
+        listeners = open_listeners(edge.listen, edge.workers)
+        hand_over(home, configuration, listeners)
     keep_revision(home, configuration.desired, revision)
     threading.Thread(target=_report, args=(home, configuration, form), daemon=True).start()
-    serve(home, listener, "sweep")
+    serve(home, listeners, "sweep")
 
 
 def _report(home: Home, configuration: Configuration, form: Form) -> None:

@@ -1,0 +1,83 @@
+"""What every process that serves clients has: the edge on a listening socket, and an end in order."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+
+from garrison.gateway.gateway import Gateway
+from garrison.kernel.clock import SystemClock
+from garrison.surfaces.edge.guard import Guard, hostname
+from garrison.surfaces.edge.protocol import Handler, protocol_class
+from garrison.surfaces.settings import EdgeSettings
+
+KEEP_ALIVE_S = 75
+DRAIN_POLL_S = 0.02
+LAST_ANSWERS_S = 1
+"""What was answered at the end of the drain may take so long to be written."""
+
+
+class EdgeServer(uvicorn.Server):
+    """uvicorn's server, telling its owner when it serves and when the drain begins."""
+
+    def __init__(self, config: uvicorn.Config, serving: Callable[[], None], drain: Callable[[], Awaitable[None]]):
+        super().__init__(config)
+        self._serving = serving
+        self._drain = drain
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the owner's: uvicorn's own handling would end the process before its servers are ended."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._serving()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._drain()
+        await super().shutdown(sockets)
+
+    def asked_to_end(self) -> None:
+        """The first signal ends us in order; another one does not wait for calls in flight."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+def edge_config(app: Callable[..., Any], handle: Handler, edge: EdgeSettings) -> uvicorn.Config:
+    """`handle` takes what is for MCP endpoints, `app` all else."""
+    guard = Guard(
+        body_bytes_max=edge.body_bytes_max,
+        hosts=frozenset({*(host.lower() for host in edge.hosts), hostname(edge.listen)}),
+        origins=frozenset(origin.lower() for origin in edge.origins),
+    )
+    return uvicorn.Config(
+        app,
+        http=protocol_class(handle, guard),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=LAST_ANSWERS_S,
+    )
+
+
+async def drained(gateway: Gateway, server: EdgeServer, limit_s: float) -> None:
+    """The end was asked for: not ready any more, and no new calls; those in flight may finish within the limit.
+
+    The listener stays open meanwhile, so that whoever comes is told so.
+    """
+    clock = SystemClock()
+    gateway.drain()
+    deadline_s = clock.monotonic_s() + limit_s
+    while gateway.shed.in_flight and not server.force_exit and clock.monotonic_s() < deadline_s:  # noqa: ASYNC110
+        await asyncio.sleep(DRAIN_POLL_S)
+    gateway.in_flight.cancel_all("the gateway is shutting down")

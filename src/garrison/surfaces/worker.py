@@ -1,0 +1,142 @@
+"""A further worker: edge and gateway on an event loop of its own, beside the node, on the same address.
+
+    python -P -m garrison.surfaces.worker --home DIR --number 2 --fd 7
+
+The node starts it, watches it and ends it. It starts no servers: those behind pipes are reached through the node.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from garrison.gateway.call import HttpRequest, Sink
+from garrison.gateway.worker import Worker
+from garrison.kernel import descriptors
+from garrison.kernel.errors import Defect, GarrisonError
+from garrison.kernel.home import Home
+from garrison.surfaces import wiring
+from garrison.surfaces.desired import Desired, read_desired
+from garrison.surfaces.fleet_metrics import add_fleet_metrics
+from garrison.surfaces.launch import fleet_id
+from garrison.surfaces.serving import EdgeServer, drained, edge_config
+from garrison.surfaces.workers.front import admin_at_the_primary, handler
+from garrison.surfaces.workers.post import Post
+from garrison.telemetry.logs import configure_logs
+
+log = logging.getLogger("garrison")
+
+
+class WorkerProcess:
+    """Serves until SIGTERM; the primary's orders come through the post."""
+
+    def __init__(self, home: Home, desired: Desired, listener: socket.socket, number: int) -> None:
+        self._home = home
+        self._desired = desired
+        self._listener = listener
+        self._worker = Worker(number, desired.settings.edge.workers)
+        self.fleet = wiring.build(home, desired.settings, desired.snapshot(), fleet_id(home), self._worker)
+        add_fleet_metrics(self.fleet)
+        self._post = Post(home.run, self._worker, self)
+        self._settled = False
+        handle = handler(self.fleet.gateway, self._worker, self._post)
+        config = edge_config(admin_at_the_primary(self._post), handle, desired.settings.edge)
+        self._server = EdgeServer(config, self._serving, self._drain)
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signum, self._server.asked_to_end)
+        await self._post.open()
+        connecting = asyncio.ensure_future(self._connect())
+        try:
+            await self._server.serve(sockets=[self._listener])
+        finally:
+            connecting.cancel()
+            self.fleet.gateway.in_flight.cancel_all("the gateway is shutting down")
+            await wiring.stop(self.fleet)
+            await self._post.close()
+            await asyncio.to_thread(self.fleet.ledger.close)
+            self.fleet.keys.close()
+            await asyncio.gather(connecting, return_exceptions=True)
+
+    # ── what other workers ask ──
+
+    def serve(self, request: HttpRequest, sink: Sink) -> None:
+        self.fleet.gateway.handle(request, sink)
+
+    async def obey(self, order: str, detail: Any) -> Any:
+        if order == "state":
+            return {"settled": self._settled, "problems": self._problems()}
+        if order == "apply":
+            return await self._apply()
+        raise Defect("worker.order", f"there is no order {order}")
+
+    def hear(self, worker: int, topic: str, detail: Any) -> None: ...
+
+    def missed(self, worker: int) -> None: ...
+
+    # ── inside ──
+
+    async def _connect(self) -> None:
+        await self.fleet.supervisor.apply(self._desired.snapshot())
+        await self._until_settled()
+
+    async def _apply(self) -> bool:
+        self._desired = read_desired(self._home)
+        self._settled = False
+        await wiring.apply(self.fleet, self._desired.snapshot())
+        await self._until_settled()
+        return True
+
+    async def _until_settled(self) -> None:
+        await self.fleet.supervisor.settled()
+        await self.fleet.directory.settled()
+        self._settled = True
+
+    def _problems(self) -> list[str]:
+        problem = self.fleet.ledger.problem
+        return [f"the ledger cannot be written: {problem}"] if problem else []
+
+    def _serving(self) -> None:
+        log.info("serving", extra={"worker": self._worker.number, "pid": os.getpid()})
+
+    async def _drain(self) -> None:
+        await drained(self.fleet.gateway, self._server, self._desired.settings.edge.drain_s)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="garrison.surfaces.worker")
+    parser.add_argument("--home", required=True, type=Path)
+    parser.add_argument("--number", required=True, type=int)
+    parser.add_argument("--fd", required=True, type=int)
+    given = parser.parse_args()
+    home = Home(given.home)
+    try:
+        desired = read_desired(home)
+        descriptors.raise_limit()
+        logs = configure_logs(home.logs / "garrison.log", desired.settings.logs.level)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_run(home, desired, socket.socket(fileno=given.fd), given.number))
+        logs.close()
+    except GarrisonError as error:
+        sys.stderr.write(f"worker {given.number}: {error.message} ({error.hint})\n")
+        return 1
+    return 0
+
+
+async def _run(home: Home, desired: Desired, listener: socket.socket, number: int) -> None:
+    await WorkerProcess(home, desired, listener, number).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
