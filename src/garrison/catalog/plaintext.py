@@ -46,6 +46,12 @@ _ASSIGNMENT: Final = re.compile(r"^(-{0,2}[A-Za-z_][\w.-]*)=(.*)$", re.DOTALL)
 _NAME_WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _SEGMENT: Final = re.compile(r"(?<=/)[A-Za-z0-9_~.-]{20,}(?=[/?#]|$)")
 
+_PATH: Final = re.compile(r"(?:/|\.{1,2}/|~/)")
+_NUMBER: Final = re.compile(r"[\d.,:/+-]+")
+_DIGITS_MAX: Final = 12
+_BETWEEN_WORDS: Final = re.compile(r"[\s_.,:;/@+-]+")
+_WORD: Final = re.compile(r"|[A-Z]?[a-z]{1,15}|[A-Z]{1,15}|v?\d{1,4}")
+
 _SECRET_WORDS = word_set(
     "token secret password passwd pwd passphrase apikey pat credential credentials bearer jwt cookie "
     "authorization auth apitoken authtoken accesstoken secretkey accesskey privatekey pass pin"
@@ -79,6 +85,24 @@ def in_env(name: str, text: str) -> list[Span]:
         inside = _anywhere(text)
         return inside if inside and "://" in text else [span]
     return _anywhere(text)
+
+
+def without_scheme(text: str) -> str:
+    """`Bearer X` is `X`."""
+    match = _SCHEME.match(text)
+    return text[match.end() :] if match else text
+
+
+def is_plain(text: str) -> bool:
+    """Can a value of whatever name be shown: a number, a path, an address without credentials, or plain words?"""
+    value = text.strip()
+    if value.lower() in _HARMLESS_VALUES:
+        return True
+    if _PATH.match(value) or "://" in value:
+        return not in_url(value) and not any(map(_random, re.split(r"[/?&=#]", value)))
+    if _NUMBER.fullmatch(value):
+        return sum(char.isdigit() for char in value) <= _DIGITS_MAX
+    return all(map(_WORD.fullmatch, _BETWEEN_WORDS.split(value)))
 
 
 def in_header(name: str, text: str) -> list[Span]:

@@ -7,7 +7,7 @@ A default may hold references of its own. As in POSIX shells, `:-` also replaces
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -61,6 +61,19 @@ def names(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     found = [match for match in _TOKEN.finditer(text) if match[0] != "$$"]
     variables = dict.fromkeys(match["name"] for match in found if match["name"] and match["default"] is None)
     return tuple(variables), tuple(dict.fromkeys(match["secret"] for match in found if match["secret"]))
+
+
+def brought_in(text: str, env: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """What references to variables put into the text: each variable's name, and its value or its default."""
+    for match in _TOKEN.finditer(text):
+        name, default = match["name"], match["default"]
+        value = env.get(name, "") if name else ""
+        if value:
+            yield name, value
+        elif default and _TOKEN.search(default):
+            yield from brought_in(default, env)
+        elif default:
+            yield name, default
 
 
 def literals(text: str) -> list[tuple[int, int]]:

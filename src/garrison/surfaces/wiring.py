@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from garrison import __version__
+from garrison.catalog.confidential import confidential
 from garrison.catalog.references import resolve_spec
 from garrison.catalog.snapshot import Snapshot
 from garrison.catalog.spec import ServerSpec, Transport
@@ -129,6 +130,7 @@ def build(
         kept=KeptAnswers(settings.cache.entries_max, settings.cache.size_bytes_max),
         retry=RetryPolicy(settings.retry.retries_max, budget_share=settings.retry.budget_share),
         streams=_streams(settings),
+        worker=worker,
     )
     reaper = Reaper()
     relays = Relays(directory)
@@ -328,9 +330,8 @@ def resolved(spec: ServerSpec, environment: Mapping[str, str], stored: SecretsFi
     if problems:
         hints = "; ".join(dict.fromkeys(problem.hint for problem in problems))
         raise Invalid("server.reference_missing", "; ".join(problem.message for problem in problems), hints)
-    for value in (*full.env.values(), *full.headers.values()):
-        if value not in spec.env.values() and value not in spec.headers.values():
-            redactor.add(value)
+    for value in confidential(spec, environment):
+        redactor.add(value)
     return full
 
 
