@@ -30,6 +30,7 @@ from garrison.gateway.retries import RetryPolicy
 from garrison.gateway.routing import Own
 from garrison.gateway.seen import Seen
 from garrison.gateway.sessions import Session, Sessions
+from garrison.gateway.shares import SharedLimit
 from garrison.gateway.sse import OlderStreams
 from garrison.gateway.stages.admit import Admit
 from garrison.gateway.stages.audit import Audit, Intent
@@ -54,6 +55,7 @@ from garrison.gateway.translation import Translation
 from garrison.gateway.unasked import Unasked
 from garrison.gateway.upstreams.directory import Directory
 from garrison.gateway.upstreams.own import OwnConnections
+from garrison.gateway.worker import Worker
 from garrison.identity.keys import KeyStore
 from garrison.identity.roles import Authoriser
 from garrison.kernel.clock import Clock
@@ -84,6 +86,7 @@ class Parts:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     shed: ShedPolicy = field(default_factory=ShedPolicy)
     streams: StreamBounds = field(default_factory=StreamBounds)
+    worker: Worker = field(default_factory=Worker)
     kept: KeptAnswers = field(default_factory=lambda: KeptAnswers(1000, 32 * 1024 * 1024))
 
 
@@ -176,7 +179,7 @@ class Gateway:
         connect = Connect(directory, self.own, self.unasked)
         observe = Observe(parts.metrics, time.monotonic_ns)
         audit = Audit(parts.ledger, parts.clock, time.monotonic_ns)
-        limit = Limit(parts.limits, parts.clock.monotonic_s)
+        limit = self.limit = _limit(parts)
         self.streams.opened = limit.give_back
         retry = Retry(parts.retry, directory, parts.metrics, random.random)
         intent = Intent(parts.ledger, parts.clock, durable=durable)
@@ -237,3 +240,12 @@ class Gateway:
             "list_tasks": self.tasks.listed,
         }
         return Route(parts.directory, self.seen, answers, self.streams, self.parked, byways, more)
+
+
+def _limit(parts: Parts) -> Limit:
+    """One that counts what other workers let in, where there are some."""
+    if parts.worker.count == 1:
+        return Limit(parts.limits, parts.clock.monotonic_s)
+    upstreams = parts.directory
+    in_flight = lambda: {name: upstream.in_flight for name, upstream in upstreams.upstreams.items()}  # noqa: E731
+    return SharedLimit(parts.limits, parts.clock.monotonic_s, in_flight)

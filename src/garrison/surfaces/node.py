@@ -41,10 +41,13 @@ from garrison.surfaces.shown import conflict_rows, profile_rows
 from garrison.surfaces.status import server_row
 from garrison.surfaces.workers.front import handler, run_app
 from garrison.surfaces.workers.post import Post
+from garrison.surfaces.workers.shares import TOPIC, Shares
+from garrison.surfaces.workers.totals import Totals
 from garrison.surfaces.workers.workforce import Workforce
 from garrison.telemetry.logs import configure_logs
 from garrison.telemetry.process import age_s
 
+METRICS_S = 2.0
 APPLY_S = 600.0
 """Other workers may wait for drains and for the starts of servers."""
 
@@ -68,6 +71,8 @@ class Node:
         self._answering: set[asyncio.Task[None]] = set()
         self._app = make_app(self)
         self._post = Post(home.run, worker, self)
+        self._totals = Totals()
+        self._shares = Shares(self.fleet.gateway, self._post) if others else None
         further = {number: one.fileno() for number, one in enumerate(others, 2)}
         self._workforce = Workforce(home.root, fleet_id(home), further, self._post, self.fleet.reaper)
         handle = handler(self.fleet.gateway, worker, self._post) if others else self.fleet.gateway.handle
@@ -92,13 +97,15 @@ class Node:
         self._guardian.start()
         reaping = asyncio.ensure_future(self.fleet.reaper.run())
         applying = asyncio.ensure_future(self._start_servers())
+        sharing = asyncio.ensure_future(self._shares.run()) if self._shares is not None else asyncio.Future()
         try:
             await self._server.serve(sockets=[self._listener])
         finally:
             applying.cancel()
             await self._shut_down()
             reaping.cancel()
-            await asyncio.gather(applying, reaping, return_exceptions=True)
+            sharing.cancel()
+            await asyncio.gather(applying, reaping, sharing, return_exceptions=True)
 
     def serving(self) -> None:
         """The listener is open: say where."""
@@ -148,6 +155,19 @@ class Node:
             missing.append(f"the ledger cannot be written: {self.fleet.ledger.problem}")
         return missing + self._workforce.missing()
 
+    def health(self) -> list[str]:
+        return self._workforce.silent()
+
+    async def metrics(self) -> bytes:
+        """Summed over the workers: `workers/totals.py` says how."""
+        answers = await self._workforce.all_do("metrics", timeout_s=METRICS_S)
+        for number, standing in self._workforce.standings.items():
+            if number in answers:
+                self._totals.add(number, standing.restarts, answers[number])
+            else:
+                self._totals.gone(number)
+        return self._totals.render(self.fleet.metrics)
+
     def status(self) -> dict[str, Any]:
         endpoints = self.fleet.gateway.endpoints.all()
         return {
@@ -176,16 +196,17 @@ class Node:
         before, self._desired = self._desired.snapshot().version, desired
         self._record("fleet.applied", {"before": before, "after": desired.snapshot().version}, principal)
         self._settled = False
-        self._workforce.unsettled()
         actions, _ = await asyncio.gather(
             wiring.apply(self.fleet, desired.snapshot()), self._workforce.all_do("apply", timeout_s=APPLY_S)
         )
         await self._until_settled()
+        await self._workforce.all_do("settle", timeout_s=APPLY_S)
         return [{"step": action.step, "server": action.server, "why": action.reason} for action in actions]
 
     async def restart(self, name: str, principal: str) -> None:
         self._record("server.restart_asked", {}, principal, name)
         await self.fleet.supervisor.restart(name)
+        await self._workforce.all_do("restart", name, timeout_s=APPLY_S)
         await self.fleet.directory.settled()
 
     def stop(self, principal: str) -> None:
@@ -206,9 +227,13 @@ class Node:
     async def obey(self, order: str, detail: Any) -> Any:
         raise Defect("worker.order", f"there is no order {order}")
 
-    def hear(self, worker: int, topic: str, detail: Any) -> None: ...
+    def hear(self, worker: int, topic: str, detail: Any) -> None:
+        if topic == TOPIC and self._shares is not None:
+            self._shares.hear(worker, detail)
 
-    def missed(self, worker: int) -> None: ...
+    def missed(self, worker: int) -> None:
+        if self._shares is not None:
+            self._shares.missed(worker)
 
     # ── inside ──
 

@@ -24,6 +24,7 @@ from garrison.gateway.worker import Worker
 from garrison.kernel import descriptors
 from garrison.kernel.errors import Defect, GarrisonError
 from garrison.kernel.home import Home
+from garrison.runtimes.instance import State
 from garrison.surfaces import wiring
 from garrison.surfaces.desired import Desired, read_desired
 from garrison.surfaces.fleet_metrics import add_fleet_metrics
@@ -31,7 +32,11 @@ from garrison.surfaces.launch import fleet_id
 from garrison.surfaces.serving import EdgeServer, drained, edge_config
 from garrison.surfaces.workers.front import admin_at_the_primary, handler
 from garrison.surfaces.workers.post import Post
+from garrison.surfaces.workers.shares import TOPIC, Shares
+from garrison.surfaces.workers.totals import dump
 from garrison.telemetry.logs import configure_logs
+
+MOVING = frozenset({State.STARTING, State.DRAINING, State.STOPPING, State.EXITED})
 
 log = logging.getLogger("garrison")
 
@@ -47,6 +52,7 @@ class WorkerProcess:
         self.fleet = wiring.build(home, desired.settings, desired.snapshot(), fleet_id(home), self._worker)
         add_fleet_metrics(self.fleet)
         self._post = Post(home.run, self._worker, self)
+        self._shares = Shares(self.fleet.gateway, self._post)
         self._settled = False
         handle = handler(self.fleet.gateway, self._worker, self._post)
         config = edge_config(admin_at_the_primary(self._post), handle, desired.settings.edge)
@@ -58,16 +64,18 @@ class WorkerProcess:
             loop.add_signal_handler(signum, self._server.asked_to_end)
         await self._post.open()
         connecting = asyncio.ensure_future(self._connect())
+        sharing = asyncio.ensure_future(self._shares.run())
         try:
             await self._server.serve(sockets=[self._listener])
         finally:
             connecting.cancel()
+            sharing.cancel()
             self.fleet.gateway.in_flight.cancel_all("the gateway is shutting down")
             await wiring.stop(self.fleet)
             await self._post.close()
             await asyncio.to_thread(self.fleet.ledger.close)
             self.fleet.keys.close()
-            await asyncio.gather(connecting, return_exceptions=True)
+            await asyncio.gather(connecting, sharing, return_exceptions=True)
 
     # ── what other workers ask ──
 
@@ -76,14 +84,24 @@ class WorkerProcess:
 
     async def obey(self, order: str, detail: Any) -> Any:
         if order == "state":
-            return {"settled": self._settled, "problems": self._problems()}
+            return {"settled": self._settled and not self._is_moving(), "problems": self._problems()}
         if order == "apply":
             return await self._apply()
+        if order == "restart":
+            return await self._restart(detail)
+        if order == "settle":
+            await self._until_settled()
+            return True
+        if order == "metrics":
+            return dump(self.fleet.metrics)
         raise Defect("worker.order", f"there is no order {order}")
 
-    def hear(self, worker: int, topic: str, detail: Any) -> None: ...
+    def hear(self, worker: int, topic: str, detail: Any) -> None:
+        if topic == TOPIC:
+            self._shares.hear(worker, detail)
 
-    def missed(self, worker: int) -> None: ...
+    def missed(self, worker: int) -> None:
+        self._shares.missed(worker)
 
     # ── inside ──
 
@@ -98,10 +116,22 @@ class WorkerProcess:
         await self._until_settled()
         return True
 
+    async def _restart(self, name: str) -> bool:
+        """One behind pipes is restarted by the primary, and says itself that it leaves."""
+        spec = self._desired.servers.get(name)
+        if spec is not None and spec.transport != "stdio":
+            await self.fleet.supervisor.restart(name)
+        await self._until_settled()
+        return True
+
     async def _until_settled(self) -> None:
         await self.fleet.supervisor.settled()
         await self.fleet.directory.settled()
         self._settled = True
+
+    def _is_moving(self) -> bool:
+        """Whether a server is between two states."""
+        return any(seen.state in MOVING for seen in self.fleet.supervisor.observed().values())
 
     def _problems(self) -> list[str]:
         problem = self.fleet.ledger.problem

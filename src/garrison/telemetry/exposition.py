@@ -6,7 +6,7 @@ Source: https://prometheus.io/docs/instrumenting/exposition_formats/ (text-based
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from garrison.telemetry.metrics import AnyFamily, GaugeCell, HistogramCell, Metrics
 
@@ -15,8 +15,12 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 def render(metrics: Metrics) -> bytes:
     """All families, each with HELP and TYPE, as UTF-8."""
+    return render_families(metrics.families())
+
+
+def render_families(families: Iterable[AnyFamily]) -> bytes:
     lines: list[str] = []
-    for family in metrics.families():
+    for family in families:
         lines.append(f"# HELP {family.name} {_escape_help(family.text)}")
         lines.append(f"# TYPE {family.name} {family.kind}")
         lines.extend(_samples(family))

@@ -43,6 +43,7 @@ class Shed(Stage):
         self.room: float = policy.concurrent_calls_max or math.inf
         """So many calls may be in flight now: none when there is a reason to refuse new ones."""
         self._draining = False
+        self._elsewhere = 0
         self._late_ticks = 0
         self._due_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -69,9 +70,14 @@ class Shed(Stage):
         self._draining = True
         self._make_room()
 
+    def others_have(self, calls: int) -> None:
+        """So many calls are in flight at other workers of the fleet."""
+        self._elsewhere = calls
+        self._make_room()
+
     def _make_room(self) -> None:
         closed = self._draining or self._late_ticks > 1
-        self.room = 0 if closed else self._policy.concurrent_calls_max or math.inf
+        self.room = 0 if closed else (self._policy.concurrent_calls_max or math.inf) - self._elsewhere
 
     def count(self) -> None:
         """One more call is in flight."""

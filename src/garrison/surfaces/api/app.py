@@ -17,7 +17,6 @@ from garrison.kernel.errors import Denied, GarrisonError, NotFound, Unauthentica
 from garrison.protection.entries import Entry
 from garrison.surfaces.api.problems import on_garrison_error
 from garrison.surfaces.wiring import Fleet
-from garrison.telemetry.exposition import render
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -30,6 +29,14 @@ class NodeControl(Protocol):
 
     def ready(self) -> list[str]:
         """Why the node is not ready; empty when it is."""
+        ...
+
+    def health(self) -> list[str]:
+        """What does not live, of all that should; empty when all is well."""
+        ...
+
+    async def metrics(self) -> bytes:
+        """Of all workers together, in Prometheus's text format."""
         ...
 
     def status(self) -> dict[str, Any]: ...
@@ -49,7 +56,7 @@ def make_app(node: NodeControl) -> Starlette:
     """`node`: the process that serves this application."""
     admin = _Admin(node)
     routes = [
-        Route("/healthz", _health),
+        Route("/healthz", admin.health),
         Route("/readyz", admin.readiness),
         Route("/metrics", admin.guarded("metrics/read", admin.metrics)),
         Route("/api/v1/status", admin.guarded("status/read", admin.status)),
@@ -58,11 +65,6 @@ def make_app(node: NodeControl) -> Starlette:
         Route("/api/v1/servers/{name}/restart", admin.guarded("server.restart", admin.restart), methods=["POST"]),
     ]
     return Starlette(routes=routes, exception_handlers={GarrisonError: on_garrison_error})
-
-
-async def _health(request: Request) -> Response:
-    """The process lives and its event loop turns."""
-    return PlainTextResponse("ok\n")
 
 
 class _Admin:
@@ -82,13 +84,18 @@ class _Admin:
 
         return run
 
+    async def health(self, request: Request) -> Response:
+        """The processes live and their event loops turn."""
+        missing = self._node.health()
+        return PlainTextResponse("\n".join([*missing, ""]) if missing else "ok\n", 503 if missing else 200)
+
     async def readiness(self, request: Request) -> Response:
         """Whether calls should be sent here."""
         missing = self._node.ready()
         return JSONResponse({"ready": not missing, "missing": missing}, 503 if missing else 200)
 
     async def metrics(self, request: Request) -> Response:
-        return Response(render(self._node.fleet.metrics), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(await self._node.metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def status(self, request: Request) -> Response:
         return JSONResponse(self._node.status())

@@ -64,22 +64,32 @@ class Post:
         return await in_time(line.order(name, detail), timeout_s)
 
     def tell(self, topic: str, detail: Any) -> None:
-        """For all others that are reached; those that are not begin afresh anyway."""
+        """For all others that are reached; those that are not are dialled, for the next time."""
         for number in self.others():
             line = self._lines.get(number)
             if line is not None and line.is_open:
                 line.tell(topic, detail)
+            else:
+                self._start_dialling(number, PATIENCE_S)
 
     async def line(self, number: int, patience_s: float = PATIENCE_S) -> AskingLine:
         """The line to a worker. Raises `Unavailable` when it is not reached in time."""
         line = self._lines.get(number)
         if line is not None and line.is_open:
             return line
+        return await asyncio.shield(self._start_dialling(number, patience_s))
+
+    def _start_dialling(self, number: int, patience_s: float) -> asyncio.Task[AskingLine]:
         dialling = self._dialling.get(number)
         if dialling is None:
             dialling = self._dialling[number] = asyncio.ensure_future(self._dial(number, patience_s))
-            dialling.add_done_callback(lambda _: self._dialling.pop(number, None))
-        return await asyncio.shield(dialling)
+            dialling.add_done_callback(lambda done: self._dialled(number, done))
+        return dialling
+
+    def _dialled(self, number: int, done: asyncio.Task[AskingLine]) -> None:
+        del self._dialling[number]
+        if not done.cancelled():
+            done.exception()  # whoever waits for it raises it; often nobody does
 
     async def _dial(self, number: int, patience_s: float) -> AskingLine:
         loop = asyncio.get_running_loop()

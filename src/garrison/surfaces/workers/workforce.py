@@ -66,11 +66,6 @@ class Workforce:
             while not (standing.is_settled or standing.state == "given up" or self._ending.is_set()):  # noqa: ASYNC110
                 await asyncio.sleep(LOOK_WHILE_STARTING_S)
 
-    def unsettled(self) -> None:
-        """Something changes: what was known of servers does not hold."""
-        for standing in self.standings.values():
-            standing.is_settled = False
-
     def missing(self) -> list[str]:
         """What is not as it should be; empty when all serve."""
         found = []
@@ -79,6 +74,11 @@ class Workforce:
             if standing.state != "running":
                 found.append(f"worker {number} is {standing.state}")
         return found
+
+    def silent(self) -> list[str]:
+        """Those that live and do not answer, and those that were given up."""
+        gone = [(number, one.state) for number, one in self.standings.items() if one.state in ("silent", "given up")]
+        return [f"worker {number} is {state}" for number, state in gone]
 
     def rows(self) -> list[dict[str, Any]]:
         """For the status: one row for each."""
