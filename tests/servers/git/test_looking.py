@@ -116,6 +116,25 @@ async def test_one_of_several_repositories_must_be_named(caller: Any, repository
     assert (await git("git_status", repository=f"{repository}/")).data["branch"] == "main"
 
 
+@pytest.mark.parametrize("here", ["", ".", "./", " "])
+async def test_the_only_repository_needs_no_name(caller: Any, repository: Path, tmp_path: Path, here: str) -> None:
+    assert (await caller("git", repositories=[str(repository)])("git_status", repository=here)).data["branch"] == "main"
+    (tmp_path / "other").mkdir()
+    answer = await caller("git", repositories=[str(repository), str(tmp_path / "other")])("git_status", repository=here)
+    assert answer.code == "git.which"
+    assert answer.text == f"There are several repositories.\nName one: {repository}, {tmp_path / 'other'}."
+
+
+async def test_what_is_not_allowed_is_told_with_what_is(caller: Any, repository: Path, tmp_path: Path) -> None:
+    answer = await caller("git", repositories=[str(repository)])("git_status", repository="..")
+    assert answer.code == "git.not_allowed"
+    assert answer.text == f"'..' is not an allowed repository.\nName the one allowed here: {repository}."
+    (tmp_path / "copy" / "project").mkdir(parents=True)
+    both = caller("git", repositories=[str(repository), str(tmp_path / "copy" / "project")])
+    answer = await both("git_status", repository="project")
+    assert (answer.code, answer.text.startswith("Several repositories are called 'project'.")) == ("git.which", True)
+
+
 async def test_a_bare_repository_can_be_looked_into(caller: Any, repository: Path, tmp_path: Path, git_in: Any) -> None:
     git_in(tmp_path, "clone", "-q", "--bare", str(repository), "bare.git")
     git = caller("git", repositories=[str(tmp_path / "bare.git")])

@@ -153,7 +153,7 @@ class Looking:
         commit = await git.commit_id(revision)
         found = await git.finished("cat-file", "blob", f"{commit}:{inside(path)}", bytes_max=bytes_max)
         if b"\0" in found.output[:8_000]:
-            raise Invalid("file.binary", f"{path} is not a text file.")
+            raise Invalid("file.binary", f"{path[:200]!r} is not a text file.", "git_log tells who changed it.")
         return ShownFile(
             commit=commit, path=path, text=found.output.decode(errors="replace"), truncated=found.truncated
         )
@@ -203,7 +203,7 @@ def _working_file(folder: str, path: str) -> bytes:
     ):
         data = file.read(BLAME_BYTES_MAX + 1)
     if len(data) > BLAME_BYTES_MAX:
-        raise Invalid("file.too_large", f"{path} is larger than {BLAME_BYTES_MAX} bytes.", "Name a revision.")
+        raise Invalid("file.too_large", f"{path[:200]!r} is larger than {BLAME_BYTES_MAX} bytes.", "Name a revision.")
     return data
 
 
@@ -220,5 +220,5 @@ def _only(path: str) -> tuple[str, ...]:
 
 def _plain(value: str) -> str:
     if "\0" in value or "\n" in value:
-        raise Invalid("git.filter", "A filter contains a line end or NUL.")
+        raise Invalid("git.filter", "A filter contains a line end or NUL.", "Give it as one line.")
     return value

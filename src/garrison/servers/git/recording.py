@@ -60,7 +60,7 @@ class Recording:
     ) -> Committed:
         """Commit what is staged. Hooks do not run, nothing is signed."""
         if "\0" in message or not message.strip():
-            raise Invalid("git.message", "The message is empty or contains NUL.")
+            raise Invalid("git.message", "The message is empty or contains NUL.", "Say what the commit does.")
         git = await self._repositories.git_for_commits(repository)
         if not await git.text("diff", "--cached", "--name-only", "-z", "--no-ext-diff", "--"):
             raise Invalid("git.nothing_to_commit", "Nothing is staged.", "Stage something with git_add.")
@@ -93,12 +93,13 @@ class Recording:
 
 async def _check_name(git: Git, name: str) -> None:
     """Git's own rules for branch names, which also refuse a leading `-`; `@{-1}` and the like are no names."""
+    refusal = Invalid("git.branch_name", f"{name[:80]!r} is not a branch name.", "git_branches lists those there are.")
     if name.startswith("-") or "@{" in name or "\0" in name:
-        raise Invalid("git.branch_name", f"{name[:80]!r} is not a branch name.")
+        raise refusal
     try:
         await git.text("check-ref-format", f"refs/heads/{name}")
     except Invalid:
-        raise Invalid("git.branch_name", f"{name[:80]!r} is not a branch name.") from None
+        raise refusal from None
 
 
 async def _current_branch(git: Git) -> str | None:

@@ -14,7 +14,8 @@ from garrison.servers.git.hardening import Identity
 from garrison.servers.git.program import Git, opened, own_identity
 
 RepositoryName = Annotated[
-    str, Meta(description="Path or folder name of an allowed repository; may be empty when there is only one.")
+    str,
+    Meta(description="Path or folder name of an allowed repository; where there is only one, it may be empty or `.`."),
 ]
 FileName = Annotated[str, Meta(description="Path within the repository.", min_length=1, max_length=4096)]
 
@@ -38,13 +39,15 @@ class Repositories:
         return await opened(self._allowed(wanted), self.folders, identity)
 
     def _allowed(self, wanted: str) -> str:
-        if not wanted:
+        if wanted.strip() in ("", ".", "./"):
             return self._only()
         if "\0" in wanted:
             raise Invalid("path.nul", "The repository's path contains a NUL character.")
         named = [folder for folder in self.folders if Path(folder).name == wanted]
         if len(named) == 1:
             return named[0]
+        if named:
+            raise Invalid("git.which", f"Several repositories are called {wanted[:200]!r}.", _by_path(named))
         lexical = os.path.normpath(wanted)
         if lexical in self._names or lexical in self.folders:
             folder = os.path.realpath(lexical)
@@ -53,13 +56,17 @@ class Repositories:
         raise Denied(
             "git.not_allowed",
             f"{wanted[:200]!r} is not an allowed repository.",
-            f"Allowed: {', '.join(self.folders)}.",
+            _by_path(self.folders),
         )
 
     def _only(self) -> str:
         if len(self.folders) > 1:
-            raise Invalid("git.which", "There are several repositories.", f"Name one: {', '.join(self.folders)}.")
+            raise Invalid("git.which", "There are several repositories.", _by_path(self.folders))
         return self.folders[0]
+
+
+def _by_path(folders: Sequence[str]) -> str:
+    return f"Name the one allowed here: {folders[0]}." if len(folders) == 1 else f"Name one: {', '.join(folders)}."
 
 
 def _folder(path: str) -> str:
