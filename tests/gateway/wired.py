@@ -44,13 +44,16 @@ class Answer:
 class Wired:
     """`prefix`: what tools' names begin with at the endpoint. `meta`: more for each call's `_meta`."""
 
-    def __init__(self, running: Running, era: str, path: str, *, able: bool = False, key: str = "") -> None:
+    def __init__(
+        self, running: Running, era: str, path: str, *, able: bool = False, key: str = "", address: str = ""
+    ) -> None:
         self.running, self.era, self.path = running, era, path
         self.prefix = ""
         self.meta: Json = {}
         self.session = ""
         self._able = ABLE if able else {}
         self._key = key or running.admin_key
+        self._address = address
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._beside: Wired | None = None
 
@@ -65,6 +68,11 @@ class Wired:
             answer = await self.post(json.dumps(body).encode())
             self.session = answer.headers["mcp-session-id"]
             await self.post(b'{"jsonrpc":"2.0","method":"notifications/initialized"}')
+        return self
+
+    def resume(self, session: str) -> Wired:
+        """The same session on a connection of its own."""
+        self.session = session
         return self
 
     async def call(self, tool: str = "do", request_id: object = 1, **arguments: Any) -> Answer:
@@ -111,7 +119,9 @@ class Wired:
     async def send(self, body: bytes, tool: str = "do", verb: str = "POST", **headers: str | None) -> None:
         if self._streams is None:
             where = urlsplit(self.running.url)
-            self._streams = await asyncio.open_connection(where.hostname, where.port)
+            self._streams = await asyncio.open_connection(
+                where.hostname, where.port, local_addr=(self._address, 0) if self._address else None
+            )
         changed = {name.replace("_", "-"): value for name, value in headers.items()}
         sent = {**self.headers(tool), **changed}
         lines = "".join(f"{name}: {value}\r\n" for name, value in sent.items() if value is not None)
