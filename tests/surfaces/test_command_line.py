@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,14 +18,11 @@ from garrison.surfaces.cli.main import COMMANDS, load_command
 
 
 def commands() -> Iterator[tuple[str, Any]]:
-    """Every command by its full name, the ones in groups included."""
+    """Every command by its full name, groups and the ones in them included."""
     for name in COMMANDS:
         command = load_command(name)
-        inner = getattr(command, "commands", None)
-        if inner is None:
-            yield name, command
-        else:
-            yield from ((f"{name} {part}", one) for part, one in inner.items())
+        yield name, command
+        yield from ((f"{name} {part}", one) for part, one in getattr(command, "commands", {}).items())
 
 
 @pytest.mark.parametrize(("name", "command"), [pytest.param(*one, id=one[0]) for one in commands()])
@@ -31,6 +30,22 @@ def test_every_command_explains_itself_with_examples(name: str, command: Any) ->
     assert f"Examples: garrison {name}" in command.help
     undocumented = [one.name for one in command.params if not getattr(one, "help", "")]
     assert undocumented == []
+
+
+def test_every_example_of_a_command_is_one_that_its_command_line_takes() -> None:
+    for name, command in commands():
+        for example in command.help.partition("Examples: ")[2].split("; "):
+            words = shlex.split(re.split(" [<>|] ", example)[0])
+            assert words[:1] == ["garrison"], (name, example)
+            parsed(words[1:])
+
+
+def parsed(words: list[str]) -> None:
+    """Raises for words that the command would not take; runs nothing."""
+    command, rest = load_command(words[0]), words[1:]
+    if hasattr(command, "commands"):
+        command, rest = command.commands[rest[0]], rest[1:]
+    command.make_context(words[0], rest)
 
 
 def test_every_kind_of_error_has_its_exit_code() -> None:

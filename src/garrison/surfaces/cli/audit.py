@@ -27,7 +27,10 @@ POLL_S = 0.5
 
 @app.callback()
 def audit() -> None:
-    """Read and verify the ledger."""
+    """Read and verify the ledger.
+
+    Examples: garrison audit tail -f; garrison audit show 17; garrison audit verify
+    """
 
 
 @app.command("tail")

@@ -30,7 +30,10 @@ _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 @app.callback()
 def keys() -> None:
-    """Create, list, rotate and revoke API keys."""
+    """Create, list, rotate and revoke API keys.
+
+    Examples: garrison keys create ci --role reader --expires 30d; garrison keys list; garrison keys revoke ci
+    """
 
 
 @app.command("create")

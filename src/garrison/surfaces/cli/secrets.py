@@ -20,7 +20,10 @@ NameArgument = Annotated[str, typer.Argument(help="As in ${secret:NAME}.", show_
 
 @app.callback()
 def secrets() -> None:
-    """Store, list and remove secrets that the configuration refers to."""
+    """Store, list and remove secrets that the configuration refers to.
+
+    Examples: garrison secrets set docs_token < token.txt; garrison secrets list
+    """
 
 
 @app.command("list")

@@ -18,7 +18,10 @@ LIST_COLUMNS = ("name", "transport", "start", *COLUMNS[1:5], "restarts", "pid", 
 
 @app.callback()
 def server() -> None:
-    """List and restart servers."""
+    """List and restart servers.
+
+    Examples: garrison server list; garrison server restart git
+    """
 
 
 @app.command("list")

@@ -21,7 +21,10 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=T
 
 @app.callback()
 def settings() -> None:
-    """Show settings and where they come from."""
+    """Show settings and where they come from.
+
+    Examples: garrison settings show --origin
+    """
 
 
 @app.command("show")
