@@ -11,6 +11,7 @@ from garrison.catalog.spec import GrantSpec, Offer, RoleSpec
 from garrison.surfaces.fleet_metrics import add_fleet_metrics
 from garrison.telemetry.exposition import render
 from running_fleet import StartFleet, stdio
+from telemetry.promtext import flaws, read
 
 pytestmark = pytest.mark.slow
 
@@ -217,7 +218,9 @@ async def test_calls_connections_and_sessions_are_measured_under_the_fields_name
         await client.call_tool("one__echo", {"text": "x"})
     await running.fleet.supervisor.restart("one")
     add_fleet_metrics(running.fleet)
-    text = render(running.fleet.metrics).decode()
+    rendered = render(running.fleet.metrics)
+    assert flaws(read(rendered)) == []
+    text = rendered.decode()
     for line in (
         'mcp_server_operation_duration_seconds_count{mcp_method_name="tools/call",garrison_server_name="one",'
         'gen_ai_tool_name="echo",error_type=""} 1',
