@@ -23,7 +23,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 LANES = [
     ("/servers/{}/mcp", False),
-    ("/servers/{}/mcp", True),
     ("/mcp", True),
     ("/profiles/some/mcp", False),
 ]

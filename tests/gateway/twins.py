@@ -141,11 +141,13 @@ async def settled(running: Running) -> None:
             await asyncio.sleep(0.02)
 
 
-async def the_same(pair: Pair) -> None:
+async def the_same(pair: Pair, *, in_order: bool = True) -> None:
     """What is left behind."""
     for running in (pair.fast, pair.long):
         await settled(running)
     fast, long = recorded(pair.fast), recorded(pair.long)
+    if not in_order:
+        fast, long = sorted(fast, key=repr), sorted(long, key=repr)
     for number, (one, other) in enumerate(zip(fast, long, strict=False)):
         assert one == other, f"entry {number}"
     assert len(fast) == len(long)
