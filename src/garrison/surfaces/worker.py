@@ -36,6 +36,9 @@ from garrison.surfaces.workers.shares import TOPIC, Shares
 from garrison.surfaces.workers.totals import dump
 from garrison.telemetry.logs import configure_logs
 
+READY_S = 1.5
+"""So long clients wait in the backlog for the servers to be connected; then they are told which are away."""
+
 MOVING = frozenset({State.STARTING, State.DRAINING, State.STOPPING, State.EXITED})
 
 log = logging.getLogger("garrison")
@@ -64,6 +67,7 @@ class WorkerProcess:
             loop.add_signal_handler(signum, self._server.asked_to_end)
         await self._post.open()
         connecting = asyncio.ensure_future(self._connect())
+        await asyncio.wait({connecting}, timeout=READY_S)
         sharing = asyncio.ensure_future(self._shares.run())
         try:
             await self._server.serve(sockets=[self._listener])

@@ -36,6 +36,7 @@ def report_of(home: Home, status: Mapping[str, Any], left_out: Mapping[str, Prob
         "settled": status["settled"],
         "profiles": status.get("profiles", []),
         "conflicts": status.get("conflicts", []),
+        **({"workers": status["workers"]} if "workers" in status else {}),
     }
 
 

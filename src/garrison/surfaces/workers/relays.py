@@ -54,12 +54,14 @@ class Relays:
     async def open(self, run: Path, supervisor: Supervisor[Connection], gateway: Gateway, dial: Dial) -> None:
         self._supervisor, self._gateway, self._dial = supervisor, gateway, dial
         supervisor.subscribe(lambda name, observed, link: self._seen(name, observed))
-        listener = sockets.listen(sockets.relay_socket(run))
+        self._path = sockets.relay_socket(run)
+        listener = sockets.listen(self._path)
         self._server = await asyncio.get_running_loop().create_unix_server(lambda: Relay(self), sock=listener)
 
     async def close(self) -> None:
         if self._server is not None:
             self._server.close()
+            self._path.unlink(missing_ok=True)
         for relay in tuple(self._all):
             relay.close()
 
