@@ -14,15 +14,18 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+import pytest
+
 from garrison.catalog.spec import ServerSpec
+from garrison.gateway import flows
 from garrison.surfaces.bench.echo import Answering, HttpEcho
 from garrison.surfaces.bench.load import run_load
 from running_fleet import StartFleet
 
 WARM_UP, CALLS = 50, 300
-PYTHON_CALLS_MAX = 155
+PYTHON_CALLS_MAX = 70
 """Functions of Garrison and of uvicorn that one `tools/call` enters, from its first byte to its answer's last."""
-BUILT_IN_CALLS_MAX = 115
+BUILT_IN_CALLS_MAX = 60
 """Functions written in C that those call."""
 
 
@@ -63,7 +66,10 @@ def request_of(url: str, key: str) -> bytes:
     return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
 
 
-async def test_one_call_stays_within_its_budget_of_function_calls(start_fleet: StartFleet, capsys: Any) -> None:
+async def test_one_call_stays_within_its_budget_of_function_calls(
+    start_fleet: StartFleet, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flows, "HOLDS_S", 60.0)  # however slow the machine is: one call in thousands takes the long way
     upstream = await asyncio.get_running_loop().create_server(lambda: HttpEcho(Answering(3, "modern")), "127.0.0.1", 0)
     port = upstream.sockets[0].getsockname()[1]
     running = await start_fleet(ServerSpec(name="echo", transport="http", url=f"http://127.0.0.1:{port}/mcp"))
