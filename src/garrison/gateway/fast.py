@@ -23,7 +23,7 @@ from garrison.kernel.errors import Defect, GarrisonError
 from garrison.kernel.ids import Ids
 from garrison.protection.ledger import Ledger
 from garrison.protocol import methods
-from garrison.protocol.messages import encode, raw, result_frame
+from garrison.protocol.messages import encode, raw
 
 TICK_S = 0.1
 """How often deadlines are looked at: one look at all calls costs less than a timer for each."""
@@ -70,11 +70,14 @@ class FastPath:
             rpc_id, arguments = encode(message.id), encode(asked.arguments)
         except Exception:  # noqa: BLE001 (boundary: what cannot be judged or written here, the stages refuse)
             return False
-        if self._shed.in_flight >= self._shed.room or not self._within_limits(flow.account, flow.upstream):
+        is_shut = self._shed.in_flight >= self._shed.room or (
+            flow.breaker is not None and flow.breaker.state != "closed"
+        )
+        if is_shut or not self._within_limits(flow.account, flow.upstream):
             return False
         call = FastCall(self, flow, self._new_id(), request, sink, rpc_id, asked.arguments, now_ns)
         try:
-            seated = self._seat(call)
+            seated = flow.breaker is not None or self._seat(call)
             if seated:
                 self._record(flow.intent.line(self._wall_ns(), "call.intent", call.id, "", 0))
         except GarrisonError:
@@ -93,11 +96,8 @@ class FastPath:
         return True
 
     def _seat(self, call: FastCall) -> bool:
-        """Give it a place at an instance. May raise a typed error when there is none now."""
+        """Give it a place at one of several instances. May raise a typed error when there is none now."""
         flow = call.flow
-        if flow.breaker is not None:
-            call.permit = flow.breaker.permit if flow.breaker.state == "closed" else None
-            return call.permit is not None
         assert flow.pool is not None
         call.connection = flow.connection if flow.owner is not None else None
         taken = flow.pool.take(call)
@@ -138,7 +138,7 @@ class FastPath:
         self._shed.in_flight -= 1
         flow.forwarded.observe((now_ns - call.sent_ns) / 1e9)
         flow.called.observe((now_ns - call.started_ns) / 1e9)
-        call.sink.respond(200, result_frame(call.rpc_id, result), JSON)
+        call.sink.respond(200, b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (call.rpc_id, result), JSON)
         return True
 
     def ordinary(self, fast: FastCall) -> tuple[Call, Exchange]:

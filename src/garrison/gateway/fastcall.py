@@ -48,6 +48,7 @@ class FastCall:
         "request_id",
         "rpc_id",
         "sent_ns",
+        "session",
         "sink",
         "started_ns",
     )
@@ -66,6 +67,7 @@ class FastCall:
     ) -> None:
         self._path = path
         self.flow = flow
+        self.session: Session | None = flow.session
         self.id = call_id
         self.request = request
         self.sink = sink
@@ -73,13 +75,9 @@ class FastCall:
         self.arguments = arguments
         self.started_ns = self.sent_ns = started_ns
         self.due_ns = started_ns + flow.timeout_ns
-        self.permit: Permit | None = None
+        self.permit: Permit | None = flow.breaker.permit if flow.breaker is not None else None
         self.connection: Connection | None = flow.connection
         self.request_id = 0
-
-    @property
-    def session(self) -> Session | None:
-        return self.flow.session
 
     @property
     def log_level(self) -> str:

@@ -277,10 +277,14 @@ class LinkPool:
         if self._closed:
             asyncio.get_running_loop().call_soon(lambda: exchange.broken("closed", sent=False))
             return
-        link = self._warm_link()
-        if link is not None:
-            link.start(exchange)
-        elif len(self._links) + len(self._connecting) >= LINKS_MAX:
+        idle = self._idle
+        while idle:
+            link = idle.pop()
+            if link.usable and monotonic() - link.idle_since < IDLE_S:
+                link.start(exchange)
+                return
+            link.close()
+        if len(self._links) + len(self._connecting) >= LINKS_MAX:
             self._waiting.append(exchange)
         else:
             self._connect(exchange)
@@ -327,15 +331,6 @@ class LinkPool:
         exchange = self._next()
         if exchange is not None:
             self._connect(exchange)
-
-    def _warm_link(self) -> Link | None:
-        now = monotonic()
-        while self._idle:
-            link = self._idle.pop()
-            if link.usable and now - link.idle_since < IDLE_S:
-                return link
-            link.close()
-        return None
 
     def _connect(self, exchange: Exchange) -> None:
         task = asyncio.get_running_loop().create_task(self._open(exchange))
