@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from garrison.surfaces.cli.main import load_command
 
 GARRISON = (sys.executable, "-P", "-c", "from garrison.surfaces.cli.main import run; run()")
 """Not the installed script, so that this very checkout is run."""
@@ -61,3 +65,13 @@ def environment(**variables: str) -> dict[str, str]:
     """Little of ours, so that settings and keys of whoever runs the tests do not matter."""
     kept = {name: value for name, value in os.environ.items() if name in KEPT or name.startswith(("PIP_", "UV_"))}
     return {**kept, **variables}
+
+
+def parse(line: str) -> None:
+    """Have `garrison …` read by its own command line, without running it. Raises for what it would not take."""
+    words = shlex.split(re.split(" [<>|] ", line)[0])
+    assert words[0] == "garrison", line
+    command, rest = load_command(words[1]), words[2:]
+    if hasattr(command, "commands"):
+        command, rest = command.commands[rest[0]], rest[1:]
+    command.make_context(words[1], rest)

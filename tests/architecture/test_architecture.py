@@ -1,11 +1,10 @@
-"""The architecture as tests: layers, rooms, sizes, boundaries, lock files, and that the README tells the truth."""
+"""The architecture as tests: layers, rooms, sizes, boundaries, lock files, and that the documents tell the truth."""
 
 from __future__ import annotations
 
 import ast
 import io
 import re
-import shlex
 import subprocess
 import sys
 import tokenize
@@ -14,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from architecture.settings_page import PAGE, page
+from command_line import parse
 from garrison.gateway.pipeline import ORDER
 from garrison.surfaces.cli import exits
 from garrison.surfaces.cli.main import COMMANDS, load_command
@@ -139,29 +140,52 @@ def test_every_locked_package_has_a_hash(path: Path) -> None:
     assert [entry.split()[0] for entry in entries if "--hash=sha256:" not in entry] == []
 
 
-# ── the README tells the truth ──
+# ── the documents tell the truth ──
+
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "ARCHITECTURE.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 
 
-def readme_commands() -> list[str]:
-    """Every line of the README's code blocks that calls garrison."""
-    fences = re.findall(r"^```(\w*)\n(.*?)^```$", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
-    lines = [line.strip() for language, block in fences if language == "bash" for line in block.splitlines()]
-    return [line.partition("  #")[0].strip() for line in lines if line.startswith("garrison ")]
+def shell_lines(path: Path) -> list[str]:
+    """Every line of the document's code blocks for a shell, without its remark."""
+    blocks = re.findall(r"^```bash\n(.*?)^```$", path.read_text(), re.DOTALL | re.MULTILINE)
+    return [line.partition("  #")[0].strip() for block in blocks for line in block.splitlines()]
 
 
-def test_the_readme_shows_commands() -> None:
-    assert len(readme_commands()) >= len(COMMANDS)
-    assert {line.split()[1] for line in readme_commands()} >= set(COMMANDS)
+def commands_in(path: Path) -> list[str]:
+    return [line for line in shell_lines(path) if line.startswith("garrison ")]
 
 
-@pytest.mark.parametrize("line", readme_commands())
-def test_each_command_of_the_readme_is_understood(line: str) -> None:
-    """Parsed by the real command line; nothing is run."""
-    words = shlex.split(re.split(r" [<>] ", line)[0])[1:]
-    command, rest = load_command(words[0]), words[1:]
-    if hasattr(command, "commands"):
-        command, rest = command.commands[rest[0]], rest[1:]
-    command.make_context(words[0], list(rest))
+def test_the_readme_shows_every_command() -> None:
+    assert {line.split()[1] for line in commands_in(ROOT / "README.md")} >= set(COMMANDS)
+
+
+@pytest.mark.parametrize("line", dict.fromkeys(line for path in DOCUMENTS for line in commands_in(path)))
+def test_each_command_of_the_documents_is_understood(line: str) -> None:
+    parse(line)
+
+
+def test_each_command_that_a_document_names_in_passing_is_there() -> None:
+    for path in DOCUMENTS:
+        for first, second in re.findall(r"`garrison ([a-z]+)(?: ([a-z]+))?[` ]", path.read_text()):
+            assert first in COMMANDS, (path.name, first)
+            parts = getattr(load_command(first), "commands", None)
+            assert parts is None or not second or second in parts, (path.name, first, second)
+
+
+def test_each_script_that_a_document_runs_is_there() -> None:
+    words = [word for path in DOCUMENTS for line in shell_lines(path) for word in line.split()]
+    scripts = {word for word in words if re.fullmatch(r"[\w./-]+\.(?:py|sh)", word)}
+    assert scripts >= {"./deploy.sh", "./test.sh"}
+    assert [script for script in scripts if not (ROOT / script).is_file()] == []
+
+
+def test_the_page_of_settings_is_made_of_the_settings() -> None:
+    assert PAGE.read_text() == page(), "renew it: .venv/bin/python tests/architecture/settings_page.py"
 
 
 def test_the_readme_lists_every_exit_code() -> None:
@@ -172,14 +196,6 @@ def test_the_readme_lists_every_exit_code() -> None:
 def test_the_scripts_of_the_readme_are_there_and_run() -> None:
     for name in re.findall(r"\./([a-z]+\.sh)", (ROOT / "README.md").read_text()):
         assert (ROOT / name).stat().st_mode & 0o111, name
-
-
-DOCUMENTS = [
-    ROOT / "README.md",
-    ROOT / "ARCHITECTURE.md",
-    ROOT / "CONTRIBUTING.md",
-    *sorted((ROOT / "docs").rglob("*.md")),
-]
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

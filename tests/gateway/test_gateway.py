@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from pathlib import Path
 
 import pytest
 from mcp.shared.exceptions import MCPError
@@ -12,6 +14,8 @@ from garrison.surfaces.fleet_metrics import add_fleet_metrics
 from garrison.telemetry.exposition import render
 from running_fleet import StartFleet, stdio
 from telemetry.promtext import flaws, read
+
+MONITORING = Path(__file__).parents[2] / "docs" / "monitoring.md"
 
 pytestmark = pytest.mark.slow
 
@@ -220,6 +224,9 @@ async def test_calls_connections_and_sessions_are_measured_under_the_fields_name
     add_fleet_metrics(running.fleet)
     rendered = render(running.fleet.metrics)
     assert flaws(read(rendered)) == []
+    cells = re.findall(r"^\| (`(?:garrison|mcp|process)_[^|]+)\|", MONITORING.read_text(), re.MULTILINE)
+    described = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
+    assert described == {family.name for family in running.fleet.metrics.families()}
     text = rendered.decode()
     for line in (
         'mcp_server_operation_duration_seconds_count{mcp_method_name="tools/call",garrison_server_name="one",'

@@ -37,7 +37,7 @@ def add_fleet_metrics(fleet: Fleet) -> None:
     running = metrics.gauge(names.SERVER_RUNNING, "1 while the server runs, else 0.", (names.SERVER,))
     instances = metrics.gauge(names.SERVER_INSTANCES, "Instances of the server that run.", (names.SERVER,))
     restarts = metrics.gauge(names.SERVER_RESTARTS, "Starts of the server that nobody asked for.", (names.SERVER,))
-    in_flight = metrics.gauge(names.SERVER_CALLS_IN_FLIGHT, "Calls without an answer yet.", (names.SERVER,))
+    in_flight = metrics.gauge(names.SERVER_CALLS_IN_FLIGHT, "Calls to it without an answer yet.", (names.SERVER,))
     streams = metrics.gauge(names.STREAMS_OPEN, "Streams on which clients listen.").cell()
     own = metrics.gauge(names.OWN_CONNECTIONS, "Connections to servers that one client has to itself.").cell()
 
