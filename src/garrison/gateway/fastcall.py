@@ -135,9 +135,14 @@ class FastCall:
 
     def give_up(self) -> None:
         self.cancel("the client went away")
+        self.sink.on_disconnect(_told)  # no cycle: what the ordinary call has left there would never be let go of
 
     def cancel(self, reason: str) -> None:
         self._path.ordinary(self)[0].cancel(reason)
 
     def expire(self) -> None:
         self._path.ordinary(self)[1].expire()
+
+
+def _told() -> None:
+    """Who is gone cannot go again."""
