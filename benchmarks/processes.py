@@ -116,7 +116,9 @@ def start_nginx(stack: ExitStack, upstream: Contestant, folder: Path, port: int)
     return Contestant("nginx", url, [int(child) for child in children])
 
 
-def start_garrison(stack: ExitStack, folder: Path, servers: dict[str, str]) -> tuple[Contestant, float]:
+def start_garrison(
+    stack: ExitStack, folder: Path, servers: dict[str, str], workers: int = 1
+) -> tuple[Contestant, float]:
     """A fleet in a home of its own; returns it (its URL without a path) and the seconds until it was ready."""
     folder.mkdir()
     lines = "\n".join(f"  {name}: {entry}" for name, entry in servers.items())
@@ -124,11 +126,14 @@ def start_garrison(stack: ExitStack, folder: Path, servers: dict[str, str]) -> t
     configuration.write_text(FLEET.format(servers=lines))
     started = time.perf_counter()
     stack.callback(_garrison, "down", "--home", str(home))
-    _garrison("up", "--home", str(home), "--config", str(configuration))
+    status = json.loads(
+        _garrison("up", "--home", str(home), "--config", str(configuration), "--workers", str(workers), "-o", "json")
+    )
     seconds = time.perf_counter() - started
     note = json.loads((home / "run" / "node.json").read_text())
     _garrison("keys", "create", "bench", "--role", "bench", "--home", str(home), "--to", str(folder / "key"))
-    return Contestant("garrison", note["url"], [note["pid"]], (folder / "key").read_text().strip()), seconds
+    pids = [note["pid"], *(row["pid"] for row in status.get("workers", ()))]
+    return Contestant("garrison", note["url"], pids, (folder / "key").read_text().strip()), seconds
 
 
 def at(fleet: Contestant, name: str, path: str) -> Contestant:
@@ -136,10 +141,11 @@ def at(fleet: Contestant, name: str, path: str) -> Contestant:
     return Contestant(name, fleet.url + path, fleet.pids, fleet.key)
 
 
-def _garrison(*words: str) -> None:
+def _garrison(*words: str) -> str:
     done = subprocess.run([GARRISON, *words], capture_output=True, text=True, timeout=120)
     if done.returncode:
         raise RuntimeError(f"garrison {words[0]} failed: {done.stderr}")
+    return done.stdout
 
 
 def _wait_for(url: str, seconds: float = 10.0) -> None:

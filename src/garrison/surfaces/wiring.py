@@ -16,27 +16,21 @@ from garrison.catalog.confidential import confidential
 from garrison.catalog.references import resolve_spec
 from garrison.catalog.snapshot import Snapshot
 from garrison.catalog.spec import ServerSpec, Transport
-from garrison.gateway.breakers import BreakerPolicy
 from garrison.gateway.cursors import Cursors
 from garrison.gateway.gateway import Gateway, Parts
 from garrison.gateway.kept import KeptAnswers
 from garrison.gateway.parked import ParkedCalls
 from garrison.gateway.retries import RetryPolicy
 from garrison.gateway.sessions import Sessions
-from garrison.gateway.stages.limit import Limits
 from garrison.gateway.stages.shed import ShedPolicy
-from garrison.gateway.streams import StreamBounds
 from garrison.gateway.taskids import TaskIds
 from garrison.gateway.upstreams.directory import Directory
-from garrison.gateway.upstreams.outliers import OutlierPolicy
 from garrison.gateway.upstreams.own import OwnConnections
-from garrison.gateway.upstreams.pool import Spread
 from garrison.gateway.worker import Worker
 from garrison.identity.keys import KeyStore
 from garrison.identity.roles import Authoriser
 from garrison.identity.secrets import SecretsFile
-from garrison.kernel import descriptors
-from garrison.kernel.clock import Clock, SystemClock
+from garrison.kernel.clock import SystemClock
 from garrison.kernel.errors import GarrisonError, Invalid
 from garrison.kernel.home import Home, write_private
 from garrison.kernel.ids import RandomIds, SequenceIds
@@ -54,6 +48,7 @@ from garrison.runtimes.probes import HealthPolicy
 from garrison.runtimes.reaper import Reaper
 from garrison.runtimes.reconcile import Action
 from garrison.runtimes.supervisor import Hooks, Supervisor
+from garrison.surfaces import policies
 from garrison.surfaces.dialing import ConnectionTimes, Connector, Dialer
 from garrison.surfaces.launchers import launcher_folders
 from garrison.surfaces.settings import Settings
@@ -108,7 +103,7 @@ def build(
     keys = KeyStore(home.keys, clock)
     keys.ensure_admin(home)
     authoriser = Authoriser(snapshot.roles)
-    directory = Directory(_spread(settings, clock))
+    directory = Directory(policies.spread(settings, clock, worker))
     directory.apply(snapshot)
     session_key = _session_key(home)
     parts = Parts(
@@ -124,12 +119,12 @@ def build(
         clock=clock,
         ids=SequenceIds(),
         identity=IDENTITY,
-        limits=_limits(settings),
-        breaker=_breaker(settings),
+        limits=policies.limits(settings),
+        breaker=policies.breaker(settings),
         shed=ShedPolicy(settings.limits.concurrent_calls_of_all, settings.limits.lag_s_max),
         kept=KeptAnswers(settings.cache.entries_max, settings.cache.size_bytes_max),
         retry=RetryPolicy(settings.retry.retries_max, budget_share=settings.retry.budget_share),
-        streams=_streams(settings),
+        streams=policies.streams(settings),
         worker=worker,
     )
     reaper = Reaper()
@@ -342,41 +337,6 @@ def record_change(ledger: Ledger, principal: str, change: str, server: str, deta
         ledger.append(entry)
     except GarrisonError as error:
         log.error("a change could not be recorded", extra={"change": change, "server": server, "why": error.message})
-
-
-def _limits(settings: Settings) -> Limits:
-    given = settings.limits
-    return Limits(given.calls_per_s, given.burst, given.concurrent_calls, given.concurrent_calls_per_server)
-
-
-def _streams(settings: Settings) -> StreamBounds:
-    wanted = settings.edge.streams
-    of_all = descriptors.room_for(wanted, descriptors.limit())
-    if of_all < wanted:
-        log.warning("fewer streams than configured", extra={"streams": of_all, "why": "ulimit -Hn is too low"})
-    return StreamBounds(of_all, min(of_all, settings.edge.streams_per_principal))
-
-
-def _breaker(settings: Settings) -> BreakerPolicy:
-    given = settings.breaker
-    return BreakerPolicy(
-        failed_share=given.failed_share,
-        failed_in_a_row=given.failed_in_a_row,
-        open_first_s=given.open_first_s,
-        open_max_s=given.open_max_s,
-    )
-
-
-def _spread(settings: Settings, clock: Clock) -> Spread:
-    given = settings.spread
-    outliers = OutlierPolicy(
-        failed_in_a_row=given.failed_in_a_row,
-        slower_times=given.slower_times,
-        ejected_share_max=given.ejected_share_max,
-        eject_first_s=given.eject_first_s,
-        eject_max_s=given.eject_max_s,
-    )
-    return Spread(_breaker(settings), outliers, settings.limits.concurrent_calls_per_instance, clock.monotonic_s)
 
 
 def _session_key(home: Home) -> bytes:

@@ -31,6 +31,7 @@ from garrison.surfaces.fleet_metrics import add_fleet_metrics
 from garrison.surfaces.launch import fleet_id
 from garrison.surfaces.serving import EdgeServer, drained, edge_config
 from garrison.surfaces.workers.front import admin_at_the_primary, handler
+from garrison.surfaces.workers.homes import Homes
 from garrison.surfaces.workers.post import Post
 from garrison.surfaces.workers.shares import TOPIC, Shares
 from garrison.surfaces.workers.totals import dump
@@ -57,7 +58,8 @@ class WorkerProcess:
         self._post = Post(home.run, self._worker, self)
         self._shares = Shares(self.fleet.gateway, self._post)
         self._settled = False
-        handle = handler(self.fleet.gateway, self._worker, self._post)
+        homes = Homes(self._worker, self.fleet.directory, self.fleet.gateway.endpoints)
+        handle = handler(self.fleet.gateway, homes, self._post)
         config = edge_config(admin_at_the_primary(self._post), handle, desired.settings.edge)
         self._server = EdgeServer(config, self._serving, self._drain)
 

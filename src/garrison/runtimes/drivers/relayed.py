@@ -1,7 +1,6 @@
 """Servers whose processes another process of ours owns: reached through it, line by line as if through their pipes.
 
-What is dialled answers the first line, a request for a server, with one of its own; then both carry JSON-RPC. A line
-`leaving` says that the instance is about to be ended, and wants no further calls.
+After the first lines (`runtimes/relaying.py`) both sides carry JSON-RPC.
 """
 
 from __future__ import annotations
@@ -16,27 +15,7 @@ from garrison.catalog.spec import ServerSpec
 from garrison.kernel.errors import Unavailable
 from garrison.runtimes.driver import Capability, Exit, Inspection
 from garrison.runtimes.instance import ChannelFactory, Instance, LineChannel, StdioEndpoint
-
-LEAVING = b"leaving"
-
-
-class Wanted(msgspec.Struct):
-    """The first line of who dials. `is_own`: a process for it alone; `is_patient`: wait until the server runs."""
-
-    worker: int
-    server: str
-    is_own: bool = False
-    is_patient: bool = False
-
-
-class Given(msgspec.Struct, omit_defaults=True):
-    """The first line that comes back. `first_id`: where request ids begin, so that they differ from everybody's."""
-
-    first_id: int = 0
-    pid: int = 0
-    error: str = ""
-    hint: str = ""
-
+from garrison.runtimes.relaying import LEAVING, Given, Wanted
 
 Dial = Callable[[Callable[[], asyncio.Protocol]], Awaitable[asyncio.Protocol]]
 

@@ -9,8 +9,7 @@ from typing import Any
 from garrison.gateway.call import HttpRequest, Sink
 from garrison.gateway.gateway import Gateway
 from garrison.gateway.heads import Head
-from garrison.gateway.worker import Worker
-from garrison.surfaces.workers.homes import elsewhere
+from garrison.surfaces.workers.homes import Homes
 from garrison.surfaces.workers.post import Post
 
 PRIMARY = 1
@@ -22,14 +21,14 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-def handler(gateway: Gateway, worker: Worker, post: Post) -> Handle:
+def handler(gateway: Gateway, homes: Homes, post: Post) -> Handle:
     """In front of the gateway, where there are several workers."""
 
     def handle(request: HttpRequest, sink: Sink) -> None:
-        if request.head.flows and b'"requestState"' not in request.body:  # like one that was served here before
+        if request.head.flows and homes.is_plain(request):  # like one that was served here before
             gateway.handle(request, sink)
             return
-        number = elsewhere(request, worker)
+        number = homes.elsewhere(request)
         if number is None:
             gateway.handle(request, sink)
         else:

@@ -33,17 +33,7 @@ from garrison.protocol.messages import (
 )
 from garrison.protocol.question import Question
 from garrison.protocol.transports.stdio import one_line
-
-LEAVING = b"leaving"
-
-
-class Wanted(msgspec.Struct):
-    """As `runtimes/drivers/relayed.py` writes it."""
-
-    worker: int
-    server: str
-    is_own: bool = False
-    is_patient: bool = False
+from garrison.runtimes.relaying import LEAVING, Given, Wanted
 
 
 class Owner(Protocol):
@@ -171,7 +161,7 @@ class Relay(asyncio.Protocol):
         try:
             self.number, pid, connection = await self._owner.find(self, patient=patient)
         except GarrisonError as error:
-            self.write(msgspec.json.encode({"error": error.message, "hint": error.hint}))
+            self.write(msgspec.json.encode(Given(error=error.message, hint=error.hint)))
             self.close()
             return
         self.connection = connection
@@ -179,7 +169,7 @@ class Relay(asyncio.Protocol):
         self._give(pid)
 
     def _give(self, pid: int) -> None:
-        self.write(msgspec.json.encode({"first_id": self.first_id, "pid": pid}))
+        self.write(msgspec.json.encode(Given(self.first_id, pid)))
 
     def _ask(self, request_id: int, line: bytes, *, waits: bool) -> None:
         assert self.connection is not None

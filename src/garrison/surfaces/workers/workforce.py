@@ -8,15 +8,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from garrison.kernel.descriptors import giving_back
 from garrison.kernel.errors import GarrisonError, Unavailable
 from garrison.runtimes import strays
-from garrison.runtimes.kernelcalls import dies_with_parent
+from garrison.runtimes.child import before_exec
 from garrison.runtimes.reaper import Reaper
 from garrison.runtimes.restartlimit import RestartLimit
 from garrison.surfaces.workers.post import Post
@@ -169,7 +168,7 @@ class Workforce:
             env={**os.environ, **mark},
             pass_fds=(descriptor,),
             start_new_session=True,  # Ctrl-C is the primary's alone
-            preexec_fn=_before_exec(),
+            preexec_fn=before_exec(),
         )
         self._reaper.owned.add(process.pid)
         return process
@@ -192,13 +191,3 @@ class Workforce:
         for standing in self.standings.values():
             if standing.pid:
                 os.kill(standing.pid, number)  # not waited for yet, so the pid is still its own
-
-
-def _before_exec() -> Callable[[], None]:
-    die_too, give_back = dies_with_parent(), giving_back()
-
-    def in_child() -> None:
-        die_too()
-        give_back()
-
-    return in_child
