@@ -114,7 +114,7 @@ class Child:
             cwd=cwd or None,
             env=env,
             start_new_session=True,
-            preexec_fn=_before_exec(),
+            preexec_fn=before_exec(),
         )
 
     def _discard(self) -> None:
@@ -202,7 +202,8 @@ def _reason(code: int) -> str:
         return f"was killed by signal {-code}"
 
 
-def _before_exec() -> Callable[[], None]:
+def before_exec() -> Callable[[], None]:
+    """For a child of ours, between fork and exec: it dies with us, and gets back the limit that we raised for us."""
     die_too, give_back = dies_with_parent(), giving_back()
 
     def in_child() -> None:
