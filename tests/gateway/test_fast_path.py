@@ -128,7 +128,7 @@ CASES = [
     Case("white space", True, rewrite=lambda body: b" \n" + body + b"\n"),
     # _meta
     Case("more meta", False, edit=with_meta(own=1)),
-    Case("a token", False, edit=with_meta(progressToken="mine")),  # noqa: S106  (no secret)
+    Case("a token", False, edit=with_meta(progressToken="mine")),
     Case("meta null", False, edit=with_params(_meta=None)),
     Case("meta a list", False, edit=with_params(_meta=[1])),
     Case("a trace", False, edit=with_meta(traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")),

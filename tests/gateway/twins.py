@@ -116,11 +116,9 @@ def measured(running: Running) -> dict[Any, float]:
 
 def in_flight(running: Running) -> dict[str, int]:
     gateway, directory = running.fleet.gateway, running.fleet.directory
-    accounts = gateway._pipeline._steps[0]
-    limit = next(step.__self__ for _, step in accounts if getattr(step, "__self__", None).__class__.__name__ == "Limit")
     return {
         "shed": gateway.shed.in_flight,
-        "accounts": sum(account.in_flight for account in limit._accounts.values()),
+        "accounts": sum(account.in_flight for account in gateway._fast._stages.limit._accounts.values()),
         "waiting": len(gateway.in_flight),
         "servers": sum(one.in_flight for one in directory.upstreams.values()),
         "seats": sum(
