@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from garrison.catalog.confidential import confidential, is_confidential
 from garrison.catalog.spec import ServerSpec
 from garrison.identity.secrets import SecretsFile
-from garrison.surfaces.wiring import resolved
+from garrison.surfaces.wiring import resolved, resolved_elsewhere
 from garrison.telemetry.redaction import MASK, redactor
 
 PLANTED = "hunter2-" + "q8Zr"
@@ -97,16 +98,22 @@ def test_only_what_variables_bring_in_counts_wherever_it_stands() -> None:
     assert confidential(spec, environment) == {"plainword", "plain", PLANTED, "Bearer abc", "abc", "z9y8x7"}
 
 
-def test_planted_secrets_are_masked_and_the_rest_of_the_line_is_not(tmp_path: Path) -> None:
+@pytest.mark.parametrize("resolve", [resolved, resolved_elsewhere])
+def test_planted_secrets_are_masked_and_the_rest_of_the_line_is_not(
+    tmp_path: Path, resolve: Callable[..., ServerSpec]
+) -> None:
+    """Also in a process of ours that does not start the server itself."""
     stored = SecretsFile(tmp_path / "secrets.json", tmp_path / "secrets.key")
-    stored.set("stored", "an old friend")
+    case = resolve.__name__
+    friend, token, planted = f"{case}, an old friend", f"openthedoor{case}", f"{PLANTED}{case}"
+    stored.set("stored", friend)
     spec = ServerSpec(
         name="a",
         transport="stdio",
         command=("x",),
         env={"A": "${secret:stored}", "B": "${PLANTED}", "C": "${TOKEN}", "D": "${FOLDER}", "E": "${STAGE}"},
     )
-    environment = {"PLANTED": PLANTED, "TOKEN": "openthedoor", "FOLDER": "/srv/some/folder", "STAGE": "production"}
-    resolved(spec, environment, stored)
-    line = f"in /srv/some/folder, production: an old friend says openthedoor, {PLANTED}"
+    environment = {"PLANTED": planted, "TOKEN": token, "FOLDER": "/srv/some/folder", "STAGE": "production"}
+    assert (resolve(spec, environment, stored) is spec) == (resolve is resolved_elsewhere)
+    line = f"in /srv/some/folder, production: {friend} says {token}, {planted}"
     assert redactor.text(line) == f"in /srv/some/folder, production: {MASK} says {MASK}, {MASK}"

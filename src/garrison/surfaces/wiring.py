@@ -13,6 +13,7 @@ from typing import Any
 
 from garrison import __version__
 from garrison.catalog.confidential import confidential
+from garrison.catalog.problems import Problem
 from garrison.catalog.references import resolve_spec
 from garrison.catalog.snapshot import Snapshot
 from garrison.catalog.spec import ServerSpec, Transport
@@ -237,7 +238,11 @@ def _hooks_of_a_guest(home: Home, parts: Parts) -> Hooks:
     """Of a worker that is not the primary: servers are started, and their changes recorded, elsewhere."""
     directory, stored = parts.directory, SecretsFile(home.secrets, home.secrets_key)
     return Hooks(
-        resolve=lambda spec: spec if spec.transport == "stdio" else resolved(spec, os.environ, stored),
+        resolve=lambda spec: (
+            resolved_elsewhere(spec, os.environ, stored)
+            if spec.transport == "stdio"
+            else resolved(spec, os.environ, stored)
+        ),
         drained=directory.drained,
         busy=directory.busy,
         drained_at=directory.drained_at,
@@ -317,17 +322,30 @@ async def apply(fleet: Fleet, snapshot: Snapshot) -> Sequence[Action]:
 
 def resolved(spec: ServerSpec, environment: Mapping[str, str], stored: SecretsFile) -> ServerSpec:
     """The spec with its references filled in. Raises `Invalid` naming everything that is missing."""
+    full, problems = _filled_in(spec, environment, stored)
+    if problems:
+        hints = "; ".join(dict.fromkeys(problem.hint for problem in problems))
+        raise Invalid("server.reference_missing", "; ".join(problem.message for problem in problems), hints)
+    return full
+
+
+def resolved_elsewhere(spec: ServerSpec, environment: Mapping[str, str], stored: SecretsFile) -> ServerSpec:
+    """The spec as it is: another process of ours starts the server. Its secrets are masked here too."""
+    _filled_in(spec, environment, stored)
+    return spec
+
+
+def _filled_in(
+    spec: ServerSpec, environment: Mapping[str, str], stored: SecretsFile
+) -> tuple[ServerSpec, Sequence[Problem]]:
+    """With what is missing. From here on the server's secrets are masked: the stored ones by being read."""
 
     def secret(name: str) -> str | None:
         return stored.get(name) if name in stored.list() else None
 
-    full, problems = resolve_spec(spec, environment, secret)
-    if problems:
-        hints = "; ".join(dict.fromkeys(problem.hint for problem in problems))
-        raise Invalid("server.reference_missing", "; ".join(problem.message for problem in problems), hints)
     for value in confidential(spec, environment):
         redactor.add(value)
-    return full
+    return resolve_spec(spec, environment, secret)
 
 
 def record_change(ledger: Ledger, principal: str, change: str, server: str, detail: Mapping[str, Any]) -> None:
