@@ -145,11 +145,11 @@ async def test_news_of_a_server_reach_streams_at_both_workers(up: Up) -> None:
             await over.wait()
 
     ready, over = asyncio.Event(), asyncio.Event()
-    listening = [asyncio.ensure_future(listen(number)) for number in range(BOTH)]
+    listening = [asyncio.ensure_future(listen(number)) for number in range(4)]
     async with asyncio.timeout(30), httpx2.AsyncClient(timeout=20) as http:
         await asyncio.sleep(1)
         ready.set()
-        while len(heard) < BOTH:
+        while len(heard) < 4:
             await up.call(http, "grow")
             await asyncio.sleep(0.3)
         over.set()

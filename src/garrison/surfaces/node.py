@@ -75,7 +75,8 @@ class Node:
         self._totals = Totals()
         self._shares = Shares(self.fleet.gateway, self._post) if others else None
         further = {number: one.fileno() for number, one in enumerate(others, 2)}
-        self._workforce = Workforce(home.root, fleet_id(home), further, self._post, self.fleet.reaper)
+        self._further = dict(enumerate(others, 2))
+        self._workforce = Workforce(home.root, fleet_id(home), further, self._post, self.fleet.reaper, self._take_over)
         homes = Homes(worker, self.fleet.directory, self.fleet.gateway.endpoints)
         handle = handler(self.fleet.gateway, homes, self._post) if others else self.fleet.gateway.handle
         self._server = EdgeServer(edge_config(self._app, handle, desired.settings.edge), self.serving, self.drain)
@@ -119,6 +120,9 @@ class Node:
         """The end was asked for: here, and at the other workers."""
         limit_s = self._desired.settings.edge.drain_s
         await asyncio.gather(drained(self.fleet.gateway, self._server, limit_s), self._workforce.end(limit_s))
+
+    async def _take_over(self, worker: int) -> None:
+        await self._server.take_over(self._further[worker].dup())
 
     async def _start_servers(self) -> None:
         await self.fleet.supervisor.apply(self._desired.snapshot())

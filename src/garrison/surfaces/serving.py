@@ -43,6 +43,17 @@ class EdgeServer(uvicorn.Server):
         await self._drain()
         await super().shutdown(sockets)
 
+    async def take_over(self, listener: socket.socket) -> None:
+        """Serve on a further socket, whose process will not come back."""
+        make, config = self.config.http_protocol_class, self.config
+        state = self.server_state
+        further = await asyncio.get_running_loop().create_server(
+            lambda: make(config=config, server_state=state, app_state={}),  # type: ignore[call-arg]
+            sock=listener,
+            backlog=config.backlog,
+        )
+        self.servers.append(further)
+
     def asked_to_end(self) -> None:
         """The first signal ends us in order; another one does not wait for calls in flight."""
         self.force_exit = self.should_exit

@@ -35,6 +35,7 @@ from garrison.surfaces.workers.homes import Homes
 from garrison.surfaces.workers.post import Post
 from garrison.surfaces.workers.shares import TOPIC, Shares
 from garrison.surfaces.workers.totals import dump
+from garrison.surfaces.workers.workforce import GIVEN_UP
 from garrison.telemetry.logs import configure_logs
 
 READY_S = 1.5
@@ -105,6 +106,8 @@ class WorkerProcess:
     def hear(self, worker: int, topic: str, detail: Any) -> None:
         if topic == TOPIC:
             self._shares.hear(worker, detail)
+        elif topic == GIVEN_UP:
+            self._post.give_up(detail)
 
     def missed(self, worker: int) -> None:
         self._shares.missed(worker)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
@@ -13,6 +14,8 @@ from garrison.surfaces.workers.homes import Homes
 from garrison.surfaces.workers.post import Post
 
 PRIMARY = 1
+
+log = logging.getLogger("garrison.workers")
 
 Handle = Callable[[HttpRequest, Sink], None]
 Scope = MutableMapping[str, Any]
@@ -80,7 +83,10 @@ async def run_app(app: App, request: HttpRequest, sink: Sink) -> None:
         else:
             parts.append(message.get("body", b""))
 
-    await app(scope, receive, send)
+    try:
+        await app(scope, receive, send)
+    except Exception:  # the boundary to the application, where uvicorn's own would be
+        log.exception("the admin API failed")
     sink.respond(status, b"".join(parts), sent)
 
 

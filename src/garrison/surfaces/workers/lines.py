@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, cast
 
 import msgspec
@@ -73,8 +73,9 @@ class _Line(asyncio.Protocol):
             self._transport.write(written(frame))
 
     def close(self) -> None:
+        """What is written still arrives."""
         if self._transport is not None:
-            self._transport.abort()
+            self._transport.close()
 
     def take(self, frame: Frame) -> None:
         raise NotImplementedError
@@ -296,6 +297,3 @@ def give_up(sink: Sink, body: bytes, error: GarrisonError, *, streams: bool = Fa
 def outcome_unknown() -> GarrisonError:
     message = "the worker that had this request went away before it answered; whether it took effect is unknown"
     return TimedOut("worker.lost", message, "check what the call did before you repeat it")
-
-
-Obey = Callable[[str, Any], Awaitable[Any]]

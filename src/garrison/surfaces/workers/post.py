@@ -30,6 +30,7 @@ class Post:
         self._serving: set[ServingLine] = set()
         self._server: asyncio.Server | None = None
         self._work: set[asyncio.Task[None]] = set()
+        self._given_up: set[int] = set()
 
     async def open(self) -> None:
         """Be reached by the others."""
@@ -54,6 +55,9 @@ class Post:
         if line is not None and line.is_open:
             line.ask(request, sink)
             return
+        if number in self._given_up:
+            self._host.serve(request, sink)
+            return
         task = asyncio.ensure_future(self._ask_later(number, request, sink))
         self._work.add(task)
         task.add_done_callback(self._work.discard)
@@ -62,6 +66,10 @@ class Post:
         """Have another worker do something. Raises `Unavailable`, or TimeoutError."""
         line = await self.line(number)
         return await in_time(line.order(name, detail), timeout_s)
+
+    def give_up(self, number: int) -> None:
+        """This worker will not come back: what would have been its own is served here."""
+        self._given_up.add(number)
 
     def tell(self, topic: str, detail: Any) -> None:
         """For all others that are reached; those that are not are dialled, for the next time."""

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ ANSWER_S = 5.0
 """How long a worker's event loop may be late before it counts as silent."""
 KILL_S = 10.0
 """After its drain: how long a worker may take to end."""
+GIVEN_UP = "given up"
+"""News of a worker that will not come back."""
 MARK = "@worker"
 """Stands where a server's name does in the mark of a worker process; no server is called so."""
 
@@ -44,15 +46,27 @@ class Standing:
 
 
 class Workforce:
-    """Workers 2 and up. `listeners`: the descriptor of each one's listening socket, by its number."""
+    """Workers 2 and up. `listeners`: the descriptor of each one's listening socket, by its number.
 
-    def __init__(self, home: Path, fleet_id: str, listeners: Mapping[int, int], post: Post, reaper: Reaper) -> None:
+    `take_over` is told of a worker that was given up: its socket is still open, and clients wait there.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        fleet_id: str,
+        listeners: Mapping[int, int],
+        post: Post,
+        reaper: Reaper,
+        take_over: Callable[[int], Awaitable[None]],
+    ) -> None:
         self.standings = {number: Standing() for number in listeners}
         self._home = home
         self._fleet_id = fleet_id
         self._listeners = listeners
         self._post = post
         self._reaper = reaper
+        self._take_over = take_over
         self._ending = asyncio.Event()
         self._keeping: list[asyncio.Task[None]] = []
 
@@ -141,6 +155,9 @@ class Workforce:
             log.error("a worker ended", extra={"worker": number, "code": code, "again_in_s": delay_s})
             if delay_s is None:
                 standing.state = "given up"
+                self._post.give_up(number)
+                self._post.tell(GIVEN_UP, number)
+                await self._take_over(number)
                 return
             standing.restarts += 1
             await asyncio.sleep(delay_s)
