@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import io
 import re
+import shlex
 import subprocess
 import sys
 import tokenize
@@ -16,6 +17,8 @@ import pytest
 from architecture.settings_page import PAGE, page
 from command_line import parse
 from garrison.gateway.pipeline import ORDER
+from garrison.servers.command import parsed
+from garrison.servers.registry import SERVERS
 from garrison.surfaces.cli import exits
 from garrison.surfaces.cli.main import COMMANDS, load_command
 
@@ -167,6 +170,12 @@ def test_the_readme_shows_every_command() -> None:
 @pytest.mark.parametrize("line", dict.fromkeys(line for path in DOCUMENTS for line in commands_in(path)))
 def test_each_command_of_the_documents_is_understood(line: str) -> None:
     parse(line)
+
+
+def test_each_server_that_a_document_starts_by_itself_takes_its_flags() -> None:
+    alone = "python -m garrison.servers "
+    lines = [line for path in DOCUMENTS for line in shell_lines(path) if line.startswith(alone)]
+    assert {parsed(shlex.split(line.removeprefix(alone)))["name"] for line in lines} == set(SERVERS)
 
 
 def test_each_command_that_a_document_names_in_passing_is_there() -> None:

@@ -16,12 +16,7 @@ from garrison.servers.registry import SERVERS, module_of, options_of, serve
 
 def run(argv: Sequence[str]) -> int:
     """Serve what the arguments say; returns the exit code: 0 done, 1 could not serve. Wrong usage exits with 2."""
-    parser = argparse.ArgumentParser(prog="python -m garrison.servers", description="Run a built-in MCP server.")
-    servers = parser.add_subparsers(dest="name", required=True, metavar="NAME")
-    wanted = next((word for word in argv if word in SERVERS), None)
-    for name in SERVERS if wanted is None else (wanted,):
-        _describe(name, servers.add_parser(name, help=f"{name} server"))
-    given = vars(parser.parse_args(list(argv)))
+    given = parsed(argv)
     name, http = given.pop("name"), given.pop("http")
     try:
         options = options_of(name, {key: value for key, value in given.items() if value is not None})
@@ -33,6 +28,16 @@ def run(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def parsed(argv: Sequence[str]) -> dict[str, Any]:
+    """The server's `name`, `http` and its options, None where nothing is said. Exits with 2 for what is no usage."""
+    parser = argparse.ArgumentParser(prog="python -m garrison.servers", description="Run a built-in MCP server.")
+    servers = parser.add_subparsers(dest="name", required=True, metavar="NAME")
+    wanted = next((word for word in argv if word in SERVERS), None)
+    for name in SERVERS if wanted is None else (wanted,):
+        _describe(name, servers.add_parser(name, help=f"{name} server"))
+    return vars(parser.parse_args(list(argv)))
 
 
 def address(text: str) -> tuple[str, int]:
