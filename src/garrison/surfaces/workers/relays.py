@@ -65,6 +65,10 @@ class Relays:
         for relay in tuple(self._all):
             relay.close()
 
+    def own(self, server: str) -> int:
+        """Processes that clients of other workers have to themselves, those that are being opened included."""
+        return sum(relay.is_own for relay in self._all if relay.server == server)
+
     # ── what the supervisor asks ──
 
     def busy(self, server: str) -> bool:
@@ -131,8 +135,7 @@ class Relays:
         assert self._dial is not None
         assert self._gateway is not None
         spec: ServerSpec = self._directory.get(server).spec
-        open_here = self._gateway.own.count(server)
-        if open_here + sum(relay.is_own for relay in self._all if relay.server == server) > spec.sessions_max:
+        if self._gateway.own.count(server) + self.own(server) > spec.sessions_max:
             message = f"server {server} serves {spec.sessions_max} clients of its own already"
             raise Limited("server.sessions_full", message, "end sessions that are not used, or raise sessions_max")
         return await self._dial(server, capabilities)
