@@ -21,8 +21,8 @@ from garrison.gateway.worker import Worker
 from garrison.kernel.errors import Conflict
 from garrison.surfaces.launch import open_listeners
 from garrison.surfaces.workers import frames, sockets
-from garrison.surfaces.workers.homes import Homes, home_of_key, state_of
 from garrison.surfaces.workers.totals import Totals, dump
+from garrison.surfaces.workers.whereabouts import Whereabouts, state_of, worker_of_key
 from garrison.telemetry import names
 from garrison.telemetry.metrics import Metrics
 from running_fleet import stdio
@@ -97,13 +97,13 @@ def test_no_counter_falls_when_a_worker_begins_afresh() -> None:
     assert lines(totals.render(own))["garrison_waits_seconds_count"] == 5
 
 
-# ── homes ──
+# ── whereabouts ──
 
 
-def homes(number: int = 1) -> Homes:
+def whereabouts(number: int = 1) -> Whereabouts:
     directory = Directory()
     directory.apply(Snapshot({"one": stdio("one", "everything")}, {}, {}))
-    return Homes(Worker(number, 2), directory, Endpoints(directory))
+    return Whereabouts(Worker(number, 2), directory, Endpoints(directory))
 
 
 def sealed_by(number: int) -> str:
@@ -121,27 +121,27 @@ MODERN = {"mcp_protocol_version": "2026-07-28", "mcp_method": "tools/call", "mcp
 @pytest.mark.parametrize("number", [1, 2])
 def test_a_legacy_session_belongs_where_it_began(number: int) -> None:
     asked = request(mcp_session_id=sealed_by(2))
-    assert homes(number).elsewhere(asked) == (None if number == 2 else 2)
+    assert whereabouts(number).elsewhere(asked) == (None if number == 2 else 2)
 
 
 def test_what_has_no_state_is_served_where_it_arrives() -> None:
-    assert homes().elsewhere(request()) is None
-    assert homes().elsewhere(request({"params": {"name": "echo"}}, **MODERN)) is None
+    assert whereabouts().elsewhere(request()) is None
+    assert whereabouts().elsewhere(request({"params": {"name": "echo"}}, **MODERN)) is None
 
 
 def test_the_retry_of_a_parked_call_belongs_where_it_is_parked() -> None:
     asked = request({"params": {"name": "echo", "requestState": sealed_by(2)}}, **MODERN)
-    assert homes().elsewhere(asked) == 2
-    assert not homes().is_plain(asked)
+    assert whereabouts().elsewhere(asked) == 2
+    assert not whereabouts().is_plain(asked)
 
 
 @pytest.mark.parametrize("key", ["a", "b", "c", "d"])
 def test_tasks_and_subscriptions_to_resources_go_by_the_key(key: str) -> None:
-    expected = home_of_key(key, 2) if home_of_key(key, 2) != 1 else None
+    expected = worker_of_key(key, 2) if worker_of_key(key, 2) != 1 else None
     named = {**MODERN, "authorization": f"Bearer {key}"}
-    assert homes().elsewhere(request(**{**named, "mcp_method": "tasks/get"})) == expected
+    assert whereabouts().elsewhere(request(**{**named, "mcp_method": "tasks/get"})) == expected
     listen = {"params": {"notifications": {"resourceSubscriptions": ["memo://one"]}}}
-    assert homes().elsewhere(request(listen, **{**named, "mcp_method": "subscriptions/listen"})) == expected
+    assert whereabouts().elsewhere(request(listen, **{**named, "mcp_method": "subscriptions/listen"})) == expected
 
 
 @given(st.binary(max_size=60))

@@ -40,10 +40,10 @@ from garrison.surfaces.serving import EdgeServer, drained, edge_config
 from garrison.surfaces.shown import conflict_rows, profile_rows
 from garrison.surfaces.status import server_row
 from garrison.surfaces.workers.front import handler, run_app
-from garrison.surfaces.workers.homes import Homes
 from garrison.surfaces.workers.post import Post
 from garrison.surfaces.workers.shares import TOPIC, Shares
 from garrison.surfaces.workers.totals import Totals
+from garrison.surfaces.workers.whereabouts import Whereabouts
 from garrison.surfaces.workers.workforce import Workforce
 from garrison.telemetry.logs import configure_logs
 from garrison.telemetry.process import age_s
@@ -77,8 +77,8 @@ class Node:
         further = {number: one.fileno() for number, one in enumerate(others, 2)}
         self._further = dict(enumerate(others, 2))
         self._workforce = Workforce(home.root, fleet_id(home), further, self._post, self.fleet.reaper, self._take_over)
-        homes = Homes(worker, self.fleet.directory, self.fleet.gateway.endpoints)
-        handle = handler(self.fleet.gateway, homes, self._post) if others else self.fleet.gateway.handle
+        whereabouts = Whereabouts(worker, self.fleet.directory, self.fleet.gateway.endpoints)
+        handle = handler(self.fleet.gateway, whereabouts, self._post) if others else self.fleet.gateway.handle
         self._server = EdgeServer(edge_config(self._app, handle, desired.settings.edge), self.serving, self.drain)
         charge = Charge(
             node_argv=tuple(node_argv(home)),

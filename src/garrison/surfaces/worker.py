@@ -31,10 +31,10 @@ from garrison.surfaces.fleet_metrics import add_fleet_metrics
 from garrison.surfaces.launch import fleet_id
 from garrison.surfaces.serving import EdgeServer, drained, edge_config
 from garrison.surfaces.workers.front import admin_at_the_primary, handler
-from garrison.surfaces.workers.homes import Homes
 from garrison.surfaces.workers.post import Post
 from garrison.surfaces.workers.shares import TOPIC, Shares
 from garrison.surfaces.workers.totals import dump
+from garrison.surfaces.workers.whereabouts import Whereabouts
 from garrison.surfaces.workers.workforce import GIVEN_UP
 from garrison.telemetry.logs import configure_logs
 
@@ -59,8 +59,8 @@ class WorkerProcess:
         self._post = Post(home.run, self._worker, self)
         self._shares = Shares(self.fleet.gateway, self._post)
         self._settled = False
-        homes = Homes(self._worker, self.fleet.directory, self.fleet.gateway.endpoints)
-        handle = handler(self.fleet.gateway, homes, self._post)
+        whereabouts = Whereabouts(self._worker, self.fleet.directory, self.fleet.gateway.endpoints)
+        handle = handler(self.fleet.gateway, whereabouts, self._post)
         config = edge_config(admin_at_the_primary(self._post), handle, desired.settings.edge)
         self._server = EdgeServer(config, self._serving, self._drain)
 

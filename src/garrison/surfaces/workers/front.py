@@ -10,8 +10,8 @@ from typing import Any
 from garrison.gateway.call import HttpRequest, Sink
 from garrison.gateway.gateway import Gateway
 from garrison.gateway.heads import Head
-from garrison.surfaces.workers.homes import Homes
 from garrison.surfaces.workers.post import Post
+from garrison.surfaces.workers.whereabouts import Whereabouts
 
 PRIMARY = 1
 
@@ -24,14 +24,14 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-def handler(gateway: Gateway, homes: Homes, post: Post) -> Handle:
+def handler(gateway: Gateway, whereabouts: Whereabouts, post: Post) -> Handle:
     """In front of the gateway, where there are several workers."""
 
     def handle(request: HttpRequest, sink: Sink) -> None:
-        if request.head.flows and homes.is_plain(request):  # like one that was served here before
+        if request.head.flows and whereabouts.is_plain(request):  # like one that was served here before
             gateway.handle(request, sink)
             return
-        number = homes.elsewhere(request)
+        number = whereabouts.elsewhere(request)
         if number is None:
             gateway.handle(request, sink)
         else:

@@ -39,7 +39,7 @@ class _Retry(msgspec.Struct):
 _retry = msgspec.json.Decoder(_Retry).decode
 
 
-class Homes:
+class Whereabouts:
     """Decides for one worker; looks, and changes nothing."""
 
     def __init__(self, worker: Worker, directory: Directory, endpoints: Endpoints) -> None:
@@ -68,10 +68,10 @@ class Homes:
         if state:
             return self._worker.leads_to(state)
         if method in methods.OF_TASKS or (method == methods.LISTEN and _RESOURCES in body):
-            return home_of_key(reading.key, self._worker.count)
+            return worker_of_key(reading.key, self._worker.count)
         upstream = self._upstream(reading, method)
         if upstream is not None and _keeps_state(upstream, body):
-            return home_of_key(reading.key, self._worker.count)
+            return worker_of_key(reading.key, self._worker.count)
         return None
 
     def _upstream(self, reading: HeadReading, method: str) -> Upstream | None:
@@ -91,7 +91,7 @@ class Homes:
             return None
 
 
-def home_of_key(key: str, count: int) -> int:
+def worker_of_key(key: str, count: int) -> int:
     """The same worker for the same key."""
     return zlib.crc32(key.encode()) % count + 1
 
