@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import statistics
 import sys
 import tempfile
@@ -29,11 +30,12 @@ LEGACY = "2025-11-25"
 
 @dataclass
 class Run:
-    """Cores: processor seconds per second. `theirs`: of the load generator and the server."""
+    """Cores: processor seconds per second. `others`: load generator and HTTP server; `rest`: the machine's."""
 
     calls_per_s: float
     ours: float
-    theirs: float
+    others: float
+    rest: float
     refused: int
 
 
@@ -42,13 +44,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--only", default="", help="a part of the name of what is measured")
     chosen = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         upstream = processes.start_upstream(stack)
         fleets = {count: _fleet(stack, folder, upstream, count) for count in WORKERS}
         print(f"{len(processes.cores())} cores, load {Path('/proc/loadavg').read_text().split()[0]}")
-        for name, kind in KINDS.items():
+        for name, kind in ((name, kind) for name, kind in KINDS.items() if chosen.only in name):
             runs: dict[int, list[Run]] = {count: [] for count in WORKERS}
             for _ in range(chosen.rounds):
                 for count, fleet in fleets.items():
@@ -105,11 +108,17 @@ KINDS = {
 def _run(
     target: Contestant, request: bytes, upstream: Contestant, connections: int, seconds: float, folder: Path
 ) -> Run:
-    began, ours, all_of_it = time.monotonic(), target.cpu_us(), _machine_s()
+    began, before = time.monotonic(), _used_s(target, upstream)
     found = loads.load(target, request, connections, seconds, folder)
     took = time.monotonic() - began
-    used = (target.cpu_us() - ours) / 1e6
-    return Run(found.calls_per_s, used / took, (_machine_s() - all_of_it - used) / took, found.refused)
+    ours, others, all_of_it = (now - was for now, was in zip(_used_s(target, upstream), before, strict=True))
+    return Run(found.calls_per_s, ours / took, others / took, (all_of_it - ours - others) / took, found.refused)
+
+
+def _used_s(target: Contestant, upstream: Contestant) -> tuple[float, float, float]:
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    generator_s = children.ru_utime + children.ru_stime
+    return target.cpu_us() / 1e6, upstream.cpu_us() / 1e6 + generator_s, _machine_s()
 
 
 def _machine_s() -> float:
@@ -120,15 +129,15 @@ def _machine_s() -> float:
 
 
 def _show(name: str, runs: dict[int, list[Run]]) -> None:
-    print(f"\n{name}")
+    print(f"\n{name}   (cores: gateway, load generator with HTTP server, all else)")
     rates = {count: statistics.median(run.calls_per_s for run in own) for count, own in runs.items()}
     for count, own in runs.items():
-        ours, theirs = (statistics.median(getattr(run, part) for run in own) for part in ("ours", "theirs"))
+        used = {part: statistics.median(getattr(run, part) for run in own) for part in ("ours", "others", "rest")}
         ratio, refused = rates[count] / rates[WORKERS[0]], sum(run.refused for run in own)
-        per_call = 1e6 * ours / rates[count]
+        per_call = 1e6 * used["ours"] / rates[count]
         print(
-            f"  {count} worker(s)  {rates[count]:8.0f} calls/s  × {ratio:.2f}   gateway {ours:.2f} cores, "
-            f"{per_call:.0f} µs a call; all else {theirs:.2f} cores; refused {refused}"
+            f"  {count} worker(s)  {rates[count]:8.0f} calls/s  × {ratio:.2f}   {per_call:.0f} µs a call   "
+            f"cores {used['ours']:.2f} {used['others']:.2f} {used['rest']:.2f}   refused {refused}"
         )
 
 
