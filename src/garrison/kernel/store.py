@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 BUSY_TIMEOUT_S = 5.0
@@ -20,7 +21,7 @@ def connect(
     `page_bytes` counts for a new file only. Raises FileNotFoundError when the file is missing and `create` is false,
     else sqlite3.Error.
     """
-    os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0), 0o600))
+    _make_private(path, create)
     connection = sqlite3.connect(path, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False)
     try:
         connection.execute(f"PRAGMA page_size={page_bytes}")
@@ -65,6 +66,18 @@ def writing(connection: sqlite3.Connection) -> Iterator[None]:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _make_private(path: Path, create: bool) -> None:
+    """The file is there, empty if it is new. One that is there is never opened here: closing any descriptor of it gives
+    up all of this process's locks on it, and another process's SQLite then takes the log from under our connections
+    (https://www.sqlite.org/howtocorrupt.html, 2.2)."""
+    if create and not path.exists():
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_CREAT | os.O_EXCL, 0o600))
+    path.stat()
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
 
 def _use_write_ahead_log(connection: sqlite3.Connection, timeout_s: float) -> None:
