@@ -52,7 +52,15 @@ def show_report(report: Mapping[str, Any], form: Form) -> None:
     columns = (*COLUMNS, "verified") if any("verified" in row for row in report["servers"]) else COLUMNS
     show([_short(row) for row in report["servers"]], form, with_instances(columns, report["servers"]))
     _tell_conflicts(report["conflicts"])
+    _tell_workers(report.get("workers", []))
     say(how_to_connect(report["url"], report["key_file"], report["profiles"]))
+
+
+def _tell_workers(workers: Iterable[Row]) -> None:
+    """Those that are not as they should be."""
+    for row in workers:
+        if row["state"] != "running":
+            tell(f"worker {row['number']} is {row['state']}; the log may tell why: garrison logs")
 
 
 def with_instances(columns: tuple[str, ...], servers: Iterable[Row]) -> tuple[str, ...]:
