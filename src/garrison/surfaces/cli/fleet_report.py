@@ -60,7 +60,7 @@ def _tell_workers(workers: Iterable[Row]) -> None:
     """Those that are not as they should be."""
     for row in workers:
         if row["state"] != "running":
-            tell(f"worker {row['number']} is {row['state']}; the log may tell why: garrison logs")
+            say(f"worker {row['number']} is {row['state']}; the log may tell why: garrison logs")
 
 
 def with_instances(columns: tuple[str, ...], servers: Iterable[Row]) -> tuple[str, ...]:
