@@ -20,6 +20,13 @@ META = {
     "io.modelcontextprotocol/clientCapabilities": {},
 }
 WRK = shutil.which("wrk")
+FIRST_ID = 1_000_000
+"""Requests of one session need ids of their own; wrk counts on from this one, always with as many digits."""
+_SCRIPT = """
+local function read(name) local file = io.open("{folder}/" .. name, "rb"); return file:read("*a") end
+local before, after, id = read("before"), read("after"), {first}
+request = function() id = id + 1; return {given} end
+"""
 _UNIT_US = {"us": 1.0, "ms": 1e3, "s": 1e6, "m": 60e6}
 
 
@@ -35,21 +42,28 @@ class Run:
 
 
 def request_of(contestant: Contestant, tool: str = "echo", arguments: dict[str, object] | None = None) -> bytes:
-    """A modern `tools/call`, head and body."""
-    asked = {"name": tool, "arguments": arguments or {"text": "hello"}}
-    return modern_request(contestant, "tools/call", asked, tool)
+    """A `tools/call`, head and body."""
+    name = contestant.prefix + tool
+    asked = {"name": name, "arguments": arguments or {"text": "hello"}}
+    if contestant.legacy:
+        message = {"jsonrpc": "2.0", "id": FIRST_ID, "method": "tools/call", "params": asked}
+        return _raw(contestant, message, {})
+    return modern_request(contestant, "tools/call", asked, name)
 
 
 def modern_request(contestant: Contestant, method: str, asked: dict[str, object], name: str = "") -> bytes:
     message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {**asked, "_meta": META}}
+    named = {"mcp-name": name} if name else {}
+    return _raw(contestant, message, {"mcp-protocol-version": "2026-07-28", "mcp-method": method, **named})
+
+
+def _raw(contestant: Contestant, message: dict[str, object], own: dict[str, str]) -> bytes:
     body = json.dumps(message, separators=(",", ":")).encode()
     headers = {
         "host": urlsplit(contestant.url).netloc,
         "content-type": "application/json",
         "accept": "application/json, text/event-stream",
-        "mcp-protocol-version": "2026-07-28",
-        "mcp-method": method,
-        **({"mcp-name": name} if name else {}),
+        **own,
         **({"authorization": f"Bearer {contestant.key}"} if contestant.key else {}),
         **contestant.headers,
         "content-length": str(len(body)),
@@ -73,12 +87,13 @@ def load(contestant: Contestant, request: bytes, connections: int, seconds: floa
 def _wrk(
     contestant: Contestant, request: bytes, connections: int, seconds: float, folder: Path
 ) -> tuple[int, float, tuple[float, float], int]:
-    """wrk sends the very bytes: its script gives the raw request."""
-    (folder / "request").write_bytes(request)
+    """wrk sends the very bytes, in a session with another id each time: its script gives the raw request."""
+    before, counted, after = request.partition(str(FIRST_ID).encode()) if contestant.legacy else (request, b"", b"")
+    (folder / "before").write_bytes(before)
+    (folder / "after").write_bytes(after)
     script = folder / "request.lua"
     script.write_text(
-        f'local file = io.open("{folder}/request", "rb")\nlocal bytes = file:read("*a")\nfile:close()\n'
-        "request = function() return bytes end\n"
+        _SCRIPT.format(folder=folder, first=FIRST_ID, given="before .. id .. after" if counted else "before")
     )
     command = [WRK, "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--latency", "--timeout", "10s"]
     said = subprocess.run(

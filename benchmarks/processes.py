@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -51,13 +52,18 @@ http {{
 
 @dataclass
 class Contestant:
-    """`pids` are the processes whose time counts; `legacy` ones need a session."""
+    """`pids` are the processes whose time counts; `legacy` ones need a session, whose header is in `headers`."""
 
     name: str
     url: str
     pids: list[int]
     key: str = ""
     headers: dict[str, str] = field(default_factory=dict)
+    legacy: bool = False
+    prefix: str = ""
+    """Of its tools' names."""
+    least_s: float = 0.0
+    """A slow one needs so long to give a figure at all."""
 
     def cpu_us(self) -> float:
         return sum(cpu_us(pid) for pid in self.pids)
@@ -85,7 +91,7 @@ def peak_rss_bytes(pid: int) -> int:
 def start_printing_port(stack: ExitStack, *argv: str) -> tuple[int, int]:
     """Start a program that prints its port; returns (pid, port)."""
     process = subprocess.Popen([sys.executable, *argv], stdout=subprocess.PIPE)
-    stack.callback(_end, process)
+    stack.callback(end, process)
     assert process.stdout is not None
     return process.pid, int(process.stdout.readline())
 
@@ -109,7 +115,7 @@ def start_nginx(stack: ExitStack, upstream: Contestant, folder: Path, port: int)
     upstream_port = upstream.url.split(":")[2].split("/")[0]
     configuration.write_text(NGINX.format(folder=folder, upstream=upstream_port, port=port))
     process = subprocess.Popen([program, "-c", str(configuration), "-p", str(folder)], stderr=subprocess.DEVNULL)
-    stack.callback(_end, process)
+    stack.callback(end, process)
     url = f"http://127.0.0.1:{port}/mcp"
     _wait_for(url)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
@@ -136,6 +142,12 @@ def start_garrison(
     return Contestant("garrison", note["url"], pids, (folder / "key").read_text().strip()), seconds
 
 
+def listening_after_s(folder: Path) -> float:
+    """Of the fleet in this folder: from the exec of its node to the open listener, as its log says."""
+    log = (folder / "home" / "logs" / "garrison.log").read_text().splitlines()
+    return next(float(line["start_s"]) for line in map(json.loads, log) if line["message"] == "serving")
+
+
 def at(fleet: Contestant, name: str, path: str) -> Contestant:
     """One endpoint of a fleet."""
     return Contestant(name, fleet.url + path, fleet.pids, fleet.key)
@@ -146,6 +158,12 @@ def _garrison(*words: str) -> str:
     if done.returncode:
         raise RuntimeError(f"garrison {words[0]} failed: {done.stderr}")
     return done.stdout
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
 
 
 def _wait_for(url: str, seconds: float = 10.0) -> None:
@@ -162,7 +180,7 @@ def _wait_for(url: str, seconds: float = 10.0) -> None:
     raise TimeoutError(url)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
         process.wait(5)

@@ -1,9 +1,10 @@
 """One interleaved run of everything side by side; ends by itself after a few minutes.
 
-    python benchmarks/run.py [--rounds 3] [--seconds 2] [--only calls,…] [--json FILE]
+    python benchmarks/run.py [--rounds 3] [--seconds 2] [--only calls,…] [--json FILE] [--peers FOLDER]
 
 Direct, a byte relay, nginx and Garrison get the same bytes from the same load generator, in turns, several rounds; what
-counts is the median, and of that the ratio to nginx in this very run.
+counts is the median, and of that the ratio to nginx in this very run. With `--peers`, other gateways take part: they
+are installed from PyPI into that folder, which is a cache; nothing else of the machine changes.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import platform
 import resource
-import socket
 import statistics
 import sys
 import tempfile
@@ -24,12 +25,17 @@ from pathlib import Path
 from typing import Any
 
 import idle
+import legacy
 import loads
+import peers
 import processes
 from processes import Contestant
 
 Found = dict[str, Any]
 LISTED_SERVERS, LISTED_TOOLS = 50, 40
+SECOND_PAGE = "MTAwMA=="
+IDLE_S = 20.0
+"""More than the time between two signs of life of a stream."""
 
 
 @dataclass
@@ -42,6 +48,7 @@ class Bench:
     direct: Contestant
     proxies: list[Contestant]
     fleet: Contestant
+    peers: Path | None
 
     @property
     def garrison(self) -> Contestant:
@@ -61,7 +68,8 @@ def interleaved(bench: Bench, who: list[Contestant], connections: int, tool: str
     for _ in range(bench.rounds):
         for one in who:
             request = loads.request_of(one, tool, arguments)
-            runs[one.name].append(loads.load(one, request, connections, bench.seconds, bench.folder))
+            seconds = max(bench.seconds, one.least_s)
+            runs[one.name].append(loads.load(one, request, connections, seconds, bench.folder))
     found = {name: _median(own) for name, own in runs.items()}
     reference = found.get("nginx") or found["direct"]
     for own in found.values():
@@ -87,6 +95,27 @@ def calls(bench: Bench) -> Found:
     """`tools/call`, about 100 bytes, at 16 and 64 connections; pipes too."""
     who = [*bench.side_by_side(), bench.stdio]
     return {f"{count} connections": interleaved(bench, who, count, "echo", None) for count in (16, 64)}
+
+
+def beside_peers(bench: Bench) -> Found:
+    """Other gateways in the same turns, each in a legacy session; and how many times their calls/s Garrison does."""
+    if bench.peers is None:
+        return {"not measured": "give --peers FOLDER, where they can be installed"}
+    with ExitStack() as stack:
+        others, missing = peers.started(stack, bench.peers, bench.folder / "peers", bench.direct)
+        session = processes.at(bench.fleet, "garrison, legacy session", "/servers/http/mcp")
+        session.headers, session.legacy = legacy.open_session(session.url, session.key), True
+        who = [*bench.side_by_side(), bench.stdio, session, *others]
+        found: Found = {f"{count} connections": interleaved(bench, who, count, "echo", None) for count in (16, 64)}
+    for own in found.values():
+        for other in others:
+            own[other.name]["garrison_times_its_rate"] = _times(own["garrison"], own[other.name])
+            own[other.name]["garrison_legacy_times"] = _times(own[session.name], own[other.name])
+    return found | {f"missing: {name}": why for name, why in missing.items()}
+
+
+def _times(ours: Found, theirs: Found) -> float:
+    return round(ours["calls_per_s"] / theirs["calls_per_s"], 1) if theirs["calls_per_s"] else math.inf
 
 
 def latency(bench: Bench) -> Found:
@@ -121,39 +150,45 @@ def streams(bench: Bench) -> Found:
 
 
 def lists(bench: Bench) -> Found:
-    """The first page (1,000 entries) of the aggregate's list of many servers, warm."""
+    """The aggregate's list of many servers, warm: both pages (1,000 entries each)."""
     with ExitStack() as stack:
         upstream = processes.start_upstream(stack, LISTED_TOOLS)
         servers = {f"s{number}": f'{{url: "{upstream.url}"}}' for number in range(LISTED_SERVERS)}
         fleet, ready_s = processes.start_garrison(stack, bench.folder / "many", servers)
         one = processes.at(fleet, "aggregate", "/mcp")
-        request = loads.modern_request(one, "tools/list", {})
-        first = loads.load(one, request, 1, bench.seconds, bench.folder)
-        run = loads.load(one, request, 1, bench.seconds, bench.folder)
+        pages = [loads.modern_request(one, "tools/list", asked) for asked in ({}, {"cursor": SECOND_PAGE})]
+        warm = [loads.load(one, page, 1, bench.seconds, bench.folder) for page in pages]
+        runs = [loads.load(one, page, 1, bench.seconds, bench.folder) for page in pages]
     return {
-        "p50_ms": round(run.p50_us / 1000, 2),
-        "cpu_ms": round(run.cpu_us / 1000, 2),
+        "p50_ms of each page": [round(run.p50_us / 1000, 2) for run in runs],
+        "p50_ms": round(sum(run.p50_us for run in runs) / 1000, 2),
+        "cpu_ms": round(sum(run.cpu_us for run in runs) / 1000, 2),
         "ready_s": round(ready_s, 2),
-        "refused": first.refused + run.refused,
+        "refused": sum(run.refused for run in warm + runs),
     }
 
 
 def starting(bench: Bench) -> Found:
-    """`garrison up` until every server answers, and what an idle gateway holds."""
-    seconds = []
+    """From the node's exec to its open listener, `garrison up` until every server answers, an idle gateway's memory."""
+    seconds, listening = [], []
     for number in range(bench.rounds):
         with ExitStack() as stack:
             fleet, ready_s = processes.start_garrison(
                 stack, bench.folder / f"start{number}", {"http": f'{{url: "{bench.direct.url}"}}'}
             )
             seconds.append(ready_s)
+            listening.append(processes.listening_after_s(bench.folder / f"start{number}"))
             rss = processes.rss_bytes(fleet.pids[0])
-    return {"up_to_ready_s": round(statistics.median(seconds), 2), "idle_rss_mb": round(rss / 1e6, 1)}
+    return {
+        "exec_to_listening_s": round(statistics.median(listening), 2),
+        "up_to_ready_s": round(statistics.median(seconds), 2),
+        "idle_rss_mb": round(rss / 1e6, 1),
+    }
 
 
 def idling(bench: Bench) -> Found:
-    """Open subscriptions on which nothing happens: bytes each, and the processor time of three seconds."""
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 500
+    """Open subscriptions on which nothing happens: bytes each, and the share of a core that they take."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 600
     count, pid = min(10_000, most), bench.fleet.pids[0]
     request = loads.modern_request(
         bench.garrison, "subscriptions/listen", {"notifications": {"toolsListChanged": True}}
@@ -163,13 +198,18 @@ def idling(bench: Bench) -> Found:
         opened = stack.enter_context(idle.open_streams(bench.garrison.url, request, count))
         grown = processes.rss_bytes(pid) - before
         used = bench.fleet.cpu_us()
-        idle.rest(3.0)
+        idle.rest(IDLE_S)
         used = bench.fleet.cpu_us() - used
-    return {"streams": opened, "kb_each": round(grown / max(opened, 1) / 1000, 1), "cpu_share": round(used / 3e6, 3)}
+    return {
+        "streams": opened,
+        "kb_each": round(grown / max(opened, 1) / 1000, 1),
+        "cpu_share": round(used / IDLE_S / 1e6, 4),
+    }
 
 
 PARTS: dict[str, Callable[[Bench], Found]] = {
     "calls": calls,
+    "peers": beside_peers,
     "latency": latency,
     "sizes": sizes,
     "streams": streams,
@@ -185,9 +225,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--only", default=",".join(PARTS))
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--peers", type=Path, metavar="FOLDER", help="install other gateways there, and measure them")
     chosen = parser.parse_args()
     with ExitStack() as stack:
-        bench = _prepared(stack, chosen.rounds, chosen.seconds)
+        bench = _prepared(stack, chosen)
         found: Found = {"machine": _machine()}
         for name in chosen.only.split(","):
             found[name] = PARTS[name](bench)
@@ -197,11 +238,11 @@ def main() -> None:
         chosen.json.write_text(json.dumps(found, indent=1))
 
 
-def _prepared(stack: ExitStack, rounds: int, seconds: float) -> Bench:
+def _prepared(stack: ExitStack, chosen: argparse.Namespace) -> Bench:
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     direct = processes.start_upstream(stack)
     proxies = [processes.start_relay(stack, direct)]
-    nginx = processes.start_nginx(stack, direct, folder / "nginx", _free_port())
+    nginx = processes.start_nginx(stack, direct, folder / "nginx", processes.free_port())
     proxies += [nginx] if nginx is not None else []
     upstream = str(processes.HERE / "upstream.py")
     servers = {
@@ -209,7 +250,8 @@ def _prepared(stack: ExitStack, rounds: int, seconds: float) -> Bench:
         "pipe": f'{{command: ["{sys.executable}", "{upstream}", "--stdio"]}}',
     }
     fleet, _ = processes.start_garrison(stack, folder / "fleet", servers)
-    return Bench(folder, rounds, seconds, direct, proxies, fleet)
+    where = chosen.peers.absolute() if chosen.peers else None
+    return Bench(folder, chosen.rounds, chosen.seconds, direct, proxies, fleet, where)
 
 
 def _machine() -> Found:
@@ -222,12 +264,6 @@ def _machine() -> Found:
     }
 
 
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
-
-
 def show(found: Found, depth: int = 1) -> None:
     """A table where rows are alike, lines where they are not."""
     for name, value in found.items():
@@ -236,7 +272,7 @@ def show(found: Found, depth: int = 1) -> None:
             show(value, depth + 1)
         elif isinstance(value, dict):
             shown = "  ".join(f"{key} {own}" for key, own in value.items() if key != "cpu_us_of_rounds")
-            print(f"{'  ' * depth}{name:<16}{shown}")
+            print(f"{'  ' * depth}{name:<26}{shown}")
         else:
             print(f"{'  ' * depth}{name} {value}")
 

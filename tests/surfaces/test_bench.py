@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,15 @@ import pytest
 from command_line import Shell
 from garrison.surfaces.bench.echo import Answering
 from garrison.surfaces.bench.load import Load
+from garrison.surfaces.bench.stages import PARTS
+from garrison.surfaces.bench.stopwatch import Own, Stopwatch, own_cost
+
+FLEET = """
+servers:
+  echo: {{command: ["{python}", "-m", "garrison.surfaces.bench.echo", "--stdio"]}}
+settings:
+  edge: {{listen: "127.0.0.1:0"}}
+"""
 
 
 def test_quantiles_are_of_all_waits() -> None:
@@ -30,12 +40,64 @@ def test_the_echo_server_answers_both_handshakes_and_its_tools(era: str) -> None
     assert answering.answer(b'{"method":"notifications/initialized"}') is None
 
 
+def test_a_part_is_what_its_functions_take_without_the_other_parts_that_they_call() -> None:
+    watch = Stopwatch()
+
+    def work(times: int) -> int:
+        return sum(number * number for number in range(times))
+
+    inner = watch.wrap("inner", work)
+    outer = watch.wrap("outer", lambda times: inner(times) + work(4000))
+    watch.on = True
+    for _ in range(30):
+        outer(12_000)
+    found = watch.found_us(30, own_cost())
+    assert 1.5 < found["inner"] / found["outer"] < 6  # about 3, and the machine is noisy
+    watch.restart()
+    assert watch.found_us(30, Own(0, 0)) == {}
+
+
+def test_a_failure_passes_through_the_stopwatch_and_is_timed() -> None:
+    watch = Stopwatch()
+
+    def fail() -> None:
+        raise KeyError("lost")
+
+    failing = watch.wrap("fail", fail)
+    for on in (False, True):
+        watch.on = on
+        with pytest.raises(KeyError, match="lost"):
+            failing()
+    assert watch.parts["fail"].calls == 1
+
+
+@pytest.mark.slow
+def test_a_server_of_a_running_fleet_is_measured_and_an_unknown_one_is_not(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    (tmp_path / "garrison.yaml").write_text(FLEET.format(python=sys.executable))
+    shell("up", "--config", "garrison.yaml", code=0)
+    try:
+        words = ("--seconds", "0.3", "--connections", "2", "--output", "json")
+        (row,) = shell("bench", "--server", "echo", *words, code=0).json["ways"]
+        assert (row["way"], row["refused"]) == ("echo", 0)
+        assert row["calls_per_s"] > 0
+        assert "there is no server 'nobody'" in shell("bench", "--server", "nobody", code=3).err
+    finally:
+        shell("down", code=0)
+
+
 @pytest.mark.slow
 def test_bench_measures_a_fleet_of_its_own_and_leaves_nothing(tmp_path: Path) -> None:
     room = tmp_path / "tmp"
     room.mkdir()
     words = ("bench", "--seconds", "0.3", "--connections", "4", "--output", "json")
-    rows = Shell(tmp_path)(*words, code=0, TMPDIR=str(room)).json
+    found = Shell(tmp_path)(*words, code=0, TMPDIR=str(room)).json
+    rows, parts = found["ways"], {row["part"]: row for row in found["parts"]}
+    assert tuple(parts) == PARTS
+    assert all(parts[name]["stages_us"] > 0 for name in ("edge", "reading", "forward", "writing", "whole"))
+    assert parts["fast path"]["fast_us"] > 0
+    assert "fast_us" not in parts["route"]
+    assert "stages_us" not in parts["fast path"]
     assert [row["way"] for row in rows] == ["direct", "garrison, HTTP server", "garrison, stdio server"]
     assert all(row["calls_per_s"] > 0 and not row["refused"] for row in rows), rows
     assert list(room.iterdir()) == []

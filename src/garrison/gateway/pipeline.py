@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import Any
 
 from garrison.gateway.call import Call, Outcome, Pending
 from garrison.gateway.stage import Again, Stage, Step
@@ -34,6 +35,7 @@ ORDER = (
     "forward",
 )
 
+Wrap = Callable[[str, Callable[..., Any]], Callable[..., Any]]
 Steps = tuple[tuple[int, Callable[[Call], Step]], ...]
 
 log = logging.getLogger("garrison.gateway")
@@ -45,11 +47,24 @@ class Pipeline:
     def __init__(self, stages: Sequence[Stage], answer: Callable[[Call, Outcome], None]) -> None:
         """Raises `Defect` when the stages are not in THE order or one needs what none above it gives."""
         check_order(stages)
-        self._steps = tuple(_way_down(stages, entered) for entered in range(len(stages) + 1))
-        self._leave = tuple(_way_up(stages[:entered]) for entered in range(len(stages) + 1))
+        self._stages = stages
+        self._bind()
         self._below = {stage.name: index + 1 for index, stage in enumerate(stages)}
         self._answer = answer
         self._parked: set[asyncio.Task[None]] = set()
+
+    def watch(self, wrap: Wrap) -> None:
+        """For measurements: `wrap(name, function)` stands in place of both ways of each stage, and of the answer."""
+        for stage in self._stages:
+            stage.enter = wrap(stage.name, stage.enter)  # type: ignore[method-assign]
+            stage.leave = wrap(stage.name, stage.leave)  # type: ignore[method-assign]
+        self._answer = wrap("answer", self._answer)
+        self._bind()
+
+    def _bind(self) -> None:
+        stages = self._stages
+        self._steps = tuple(_way_down(stages, entered) for entered in range(len(stages) + 1))
+        self._leave = tuple(_way_up(stages[:entered]) for entered in range(len(stages) + 1))
 
     def start(self, call: Call) -> None:
         call.finish = partial(self._finish, call)

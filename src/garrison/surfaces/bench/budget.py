@@ -60,7 +60,7 @@ class Cost:
 
 def measure(way: Way, connections: int, seconds: float) -> Cost:
     """Load the way: first to warm it up, then with one connection, then with several."""
-    request = _request(way)
+    request = request_to(way)
     asyncio.run(run_load(way.url, request, 1, seconds, WARM_UP_CALLS))
     one = asyncio.run(run_load(way.url, request, 1, seconds))
     before = cpu_us(way.pid)
@@ -111,7 +111,7 @@ def _started(home: Home, upstream: str) -> tuple[str, int]:
 
 def wait_until_answered(way: Way, timeout_s: float = 20.0) -> None:
     """Servers start after the gateway listens. Raises `Unavailable`."""
-    deadline, request = time.monotonic() + timeout_s, _request(way)
+    deadline, request = time.monotonic() + timeout_s, request_to(way)
     while True:
         load = asyncio.run(run_load(way.url, request, 1, 5, 1))
         if load.calls and not load.refused and b'"error"' not in load.first_answer:
@@ -128,7 +128,7 @@ def cpu_us(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) * TICK_US
 
 
-def _request(way: Way) -> bytes:
+def request_to(way: Way) -> bytes:
     method = methods.TOOLS_CALL if way.tool else methods.TOOLS_LIST
     asked = {"name": way.tool, "arguments": {"text": "hello"}} if way.tool else {}
     meta = {methods.META_VERSION: LATEST_MODERN, methods.META_CAPABILITIES: {}}

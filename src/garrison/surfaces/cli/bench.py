@@ -10,12 +10,14 @@ import typer
 
 from garrison.kernel.errors import NotFound
 from garrison.surfaces.bench.budget import Cost, Way, measure, throw_away_fleet, wait_until_answered
+from garrison.surfaces.bench.stages import measure_parts, rows
 from garrison.surfaces.cli.node_client import client_of
 from garrison.surfaces.cli.options import EnvOption, HomeOption, OutputOption, home_of
 from garrison.surfaces.cli.output import Form, show, tell
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
+_PART_COLUMNS = ("part", "stages_us", "stages_pct", "fast_us", "fast_pct")
 _COLUMNS = ("way", "calls_per_s", "cpu_us", "p50_us", "p99_us", "added_p50_us", "added_p99_us", "refused")
 
 
@@ -33,20 +35,34 @@ def bench(
     """Measure what a call costs through the gateway: processor time, and waits against the direct way.
 
     Without --server, a fleet of its own is started in a temporary folder, with everything on (key, grants, limits,
-    validation, ledger, metrics), and ended again. With it, the running fleet is asked for that server's tool list.
-    Waits (p50, p99) are taken at one connection. Other work on the machine is in the numbers: run it more than once.
+    validation, ledger, metrics), and ended again; then each part of a call's way through the gateway is timed, for
+    calls that go through all stages and for those on the fast path, which most calls take. With --server, the running
+    fleet is asked for that server's tool list. Waits (p50, p99) are taken at one connection. Other work on the machine
+    is in the numbers: run it more than once.
 
     Examples: garrison bench; garrison bench --seconds 5 --output json; garrison bench --server time
     """
     if server:
-        costs = [_of_running(server, home, env_name, connections, seconds)]
+        costs, parts = [_of_running(server, home, env_name, connections, seconds)], []
     else:
-        costs = _of_own_fleet(connections, seconds)
-    show([_row(cost, costs[0]) for cost in costs], output, _COLUMNS)
+        with tempfile.TemporaryDirectory(prefix="garrison-bench-") as folder:
+            costs = _of_own_fleet(Path(folder), connections, seconds)
+            tell(f"measuring the parts of a call for about {12 * seconds:.0f} s")
+            parts = rows(measure_parts(Path(folder), connections, seconds))
+    _show([_row(cost, costs[0]) for cost in costs], parts, output)
 
 
-def _of_own_fleet(connections: int, seconds: float) -> list[Cost]:
-    with tempfile.TemporaryDirectory(prefix="garrison-bench-") as folder, throw_away_fleet(Path(folder)) as ways:
+def _show(ways: list[dict[str, Any]], parts: list[dict[str, Any]], output: Form) -> None:
+    if output is not Form.TABLE:
+        show({"ways": ways, "parts": parts}, output)
+        return
+    show(ways, output, _COLUMNS)
+    if parts:
+        show(parts, output, _PART_COLUMNS)
+
+
+def _of_own_fleet(folder: Path, connections: int, seconds: float) -> list[Cost]:
+    with throw_away_fleet(folder) as ways:
         tell(f"measuring {len(ways)} ways for about {len(ways) * 2 * seconds:.0f} s")
         for way in ways:
             wait_until_answered(way)
