@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
 import re
 import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from processes import Contestant
@@ -70,6 +72,19 @@ def _raw(contestant: Contestant, message: dict[str, object], own: dict[str, str]
     }
     lines = "".join(f"{key}: {value}\r\n" for key, value in headers.items())
     return f"POST {urlsplit(contestant.url).path} HTTP/1.1\r\n{lines}\r\n".encode() + body
+
+
+def answer(contestant: Contestant, request: bytes) -> dict[str, Any]:
+    """The one answer to this very request."""
+    parts = urlsplit(contestant.url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=10)
+    connection.connect()
+    connection.sock.sendall(request)
+    response = http.client.HTTPResponse(connection.sock, method="POST")
+    response.begin()
+    found: dict[str, Any] = json.loads(response.read())
+    connection.close()
+    return found
 
 
 def load(contestant: Contestant, request: bytes, connections: int, seconds: float, folder: Path) -> Run:

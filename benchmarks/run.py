@@ -33,7 +33,6 @@ from processes import Contestant
 
 Found = dict[str, Any]
 LISTED_SERVERS, LISTED_TOOLS = 50, 40
-SECOND_PAGE = "MTAwMA=="
 IDLE_S = 20.0
 """More than the time between two signs of life of a stream."""
 
@@ -156,7 +155,9 @@ def lists(bench: Bench) -> Found:
         servers = {f"s{number}": f'{{url: "{upstream.url}"}}' for number in range(LISTED_SERVERS)}
         fleet, ready_s = processes.start_garrison(stack, bench.folder / "many", servers)
         one = processes.at(fleet, "aggregate", "/mcp")
-        pages = [loads.modern_request(one, "tools/list", asked) for asked in ({}, {"cursor": SECOND_PAGE})]
+        first = loads.modern_request(one, "tools/list", {})
+        cursor = loads.answer(one, first)["result"]["nextCursor"]
+        pages = [first, loads.modern_request(one, "tools/list", {"cursor": cursor})]
         warm = [loads.load(one, page, 1, bench.seconds, bench.folder) for page in pages]
         runs = [loads.load(one, page, 1, bench.seconds, bench.folder) for page in pages]
     return {
