@@ -42,11 +42,13 @@ def logs(
     Examples: garrison logs; garrison logs git -n 200; garrison logs git -f
     """
     paths = _paths(home_of(home, env_name), server)
+    ends = {}
     for path in paths:
-        for line in _last(path, lines):
+        found, ends[path] = _last(path, lines)
+        for line in found:
             say(f"{path.name}: {line}" if len(paths) > 1 else line)
     if follow:
-        for line in _coming(paths[0]):
+        for line in _coming(paths[0], *ends[paths[0]]):
             say(line)
 
 
@@ -65,34 +67,44 @@ def _missing(message: str, hint: str) -> list[Path]:
     raise NotFound("logs.none", message, hint)
 
 
-def _last(path: Path, count: int) -> list[str]:
+def _last(path: Path, count: int) -> tuple[list[str], tuple[int, int]]:
+    """The last lines, and where they ended: which file (inode), and how far it was read."""
     with path.open("rb") as file:
-        return [line.decode("utf-8", "replace").rstrip("\n") for line in deque(file, maxlen=count)]
+        lines = [_text(line) for line in deque(file, maxlen=count)]
+        return lines, (os.fstat(file.fileno()).st_ino, file.tell())
 
 
-def _coming(path: Path) -> Iterator[str]:
-    """Lines as they are written; the file may be rotated away meanwhile."""
+def _coming(path: Path, inode: int, position: int) -> Iterator[str]:
+    """Lines as they are written, from there on; the file may be rotated away meanwhile."""
     file: BinaryIO = path.open("rb")
-    file.seek(0, os.SEEK_END)
+    if os.fstat(file.fileno()).st_ino == inode:
+        file.seek(position)
     try:
         while True:
-            line = file.readline()
-            if line.endswith(b"\n"):
-                yield line.decode("utf-8", "replace").rstrip("\n")
-                continue
-            file.seek(-len(line), os.SEEK_CUR)
-            time.sleep(POLL_S)
-            file = _reopened(path, file)
+            moved = _was_moved(path, file)  # asked before the rest is read, so that nothing of it is lost
+            yield from _whole_lines(file)
+            if moved:
+                file.close()
+                file = path.open("rb")
+            else:
+                time.sleep(POLL_S)
     finally:
         file.close()
 
 
-def _reopened(path: Path, file: BinaryIO) -> BinaryIO:
+def _whole_lines(file: BinaryIO) -> Iterator[str]:
+    """What has been written to its end; the beginning of a line waits for the rest."""
+    while (line := file.readline()).endswith(b"\n"):
+        yield _text(line)
+    file.seek(-len(line), os.SEEK_CUR)
+
+
+def _was_moved(path: Path, file: BinaryIO) -> bool:
     try:
-        moved = path.stat().st_ino != os.fstat(file.fileno()).st_ino
+        return path.stat().st_ino != os.fstat(file.fileno()).st_ino
     except FileNotFoundError:
-        return file
-    if not moved:
-        return file
-    file.close()
-    return path.open("rb")
+        return False
+
+
+def _text(line: bytes) -> str:
+    return line.decode("utf-8", "replace").rstrip("\n")
