@@ -15,10 +15,12 @@ from garrison.gateway.call import Call, Outcome
 from garrison.gateway.heads import is_transparent, reading_of
 from garrison.gateway.levels import at_least, level_in, level_wanted
 from garrison.gateway.parked import ParkedCalls
+from garrison.gateway.passage import BodySink, Hooks, Passage, can_pass
 from garrison.kernel.errors import GarrisonError, Invalid, TimedOut
 from garrison.protocol import methods
 from garrison.protocol.connection import Connection
 from garrison.protocol.headers import Headers
+from garrison.protocol.large import LargeReply, Pieces, Valve
 from garrison.protocol.messages import Message, Params, RpcError, members, notification_frame, params_of, raw
 from garrison.protocol.question import Question
 
@@ -27,7 +29,7 @@ ROUNDS_MAX = 10
 """How often a modern server may ask a legacy client within one call."""
 
 
-class Exchange:
+class Exchange(LargeReply):
     """The `Reply` to a forwarded request. While its call is parked, it has no client to talk to."""
 
     __slots__ = (
@@ -107,6 +109,19 @@ class Exchange:
         """On its transparent endpoint a legacy server's stream stays one."""
         if self._call.era == "legacy" and is_transparent(self._call.endpoint):
             self._open_stream()
+
+    def large(self, room_bytes: int | None, valve: Valve) -> Pieces | None:
+        """A large result has begun: it goes to the client piece by piece, if nobody has to see the whole."""
+        call = self._call
+        if not isinstance(call.sink, BodySink) or not can_pass(call, self._connection):
+            return None
+        hooks = Hooks(self._postpone, self._deadline_off, self._end)
+        passage = Passage(call.sink, outbound.start_of_result(call), room_bytes, valve, hooks)
+        if not passage.open(outbound.JSON):
+            return None
+        call.streaming, call.sink = True, passage
+        self._postpone()
+        return passage
 
     def question(self, question: Question) -> None:
         """A legacy server asks: over the open stream of a legacy client, or by a round trip of a modern one."""
@@ -203,7 +218,7 @@ class Exchange:
 
     def _open_stream(self) -> bool:
         call = self._call
-        if call.finished or not reading_of(call.request.head).accepts_stream:
+        if call.finished or isinstance(call.sink, Passage) or not reading_of(call.request.head).accepts_stream:
             return False
         if not call.streaming:
             call.streaming = True
@@ -235,6 +250,9 @@ class Exchange:
         """Progress and questions are signs of life."""
         self._deadline.cancel()
         self._deadline = asyncio.get_running_loop().call_later(self._timeout_s, self.expire)
+
+    def _deadline_off(self) -> None:
+        self._deadline.cancel()
 
     def expire(self) -> None:
         """The answer did not come in time."""

@@ -17,6 +17,7 @@ from garrison.gateway.sessions import Session
 from garrison.kernel.errors import GarrisonError
 from garrison.protocol import methods
 from garrison.protocol.connection import Connection
+from garrison.protocol.large import LargeReply, Pieces, Valve
 from garrison.protocol.messages import Message, RpcError
 from garrison.protocol.question import Question
 
@@ -33,7 +34,7 @@ class Path(Protocol):
         """The same call as one that has passed all stages, and its exchange."""
 
 
-class FastCall:
+class FastCall(LargeReply):
     """`started_ns` and `due_ns`: monotonic nanoseconds. `rpc_id` is JSON."""
 
     __slots__ = (
@@ -127,6 +128,9 @@ class FastCall:
 
     def streaming(self) -> None:
         self._path.ordinary(self)[1].streaming()
+
+    def large(self, room_bytes: int | None, valve: Valve) -> Pieces | None:
+        return self._path.ordinary(self)[1].large(room_bytes, valve)
 
     def question(self, question: Question) -> None:
         self._path.ordinary(self)[1].question(question)

@@ -6,6 +6,7 @@ import math
 
 from garrison.gateway import refusals
 from garrison.gateway.call import Call, Outcome
+from garrison.gateway.passage import Passage
 from garrison.kernel.errors import GarrisonError, Kind, Limited
 from garrison.protocol.codes import METHOD_NOT_FOUND, MODERN_HTTP_STATUS
 from garrison.protocol.messages import EMPTY, RpcError, error_frame, result_frame
@@ -17,6 +18,9 @@ STREAM = {"content-type": "text/event-stream", "cache-control": "no-cache, no-tr
 def answer(call: Call, outcome: Outcome) -> None:
     """Send the outcome to the client, on the stream where one is open."""
     if call.streaming:
+        if isinstance(call.sink, Passage):
+            call.sink.conclude(outcome)
+            return
         if call.rpc_id is not None:
             call.sink.event(frame(call, outcome))
         call.sink.end_stream()
@@ -33,6 +37,11 @@ def _result(call: Call, outcome: Outcome) -> None:
         return
     body = result_frame(call.rpc_id, outcome.result if outcome.result is not None else EMPTY)
     call.sink.respond(200, body, {**JSON, "mcp-session-id": call.session_id} if call.session_id else JSON)
+
+
+def start_of_result(call: Call) -> bytes:
+    """The response up to its result, for results that are passed on in pieces; a brace ends it."""
+    return b'{"jsonrpc":"2.0","id":%b,"result":' % (call.rpc_id or b"null")
 
 
 def frame(call: Call, outcome: Outcome) -> bytes:

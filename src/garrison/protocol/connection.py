@@ -17,6 +17,7 @@ from garrison.kernel.errors import GarrisonError, TimedOut, Unavailable
 from garrison.protocol import methods
 from garrison.protocol.handshake import Introduction, ServerInfo, handshake_timeout, modern_meta, negotiate
 from garrison.protocol.headers import Headers, encode_value
+from garrison.protocol.large import LargeReply, Pieces, Valve
 from garrison.protocol.matching import NULL, addressee, error_of, own_id
 from garrison.protocol.messages import (
     EMPTY,
@@ -291,6 +292,16 @@ class Connection:
         reply = self._pending.get(request_id)
         if reply is not None:
             reply.streaming()
+
+    def large(self, request_id: int, room_bytes: int | None, valve: Valve) -> Pieces | None:
+        """Where a large result may go in pieces; None where it has to be collected."""
+        reply = self._pending.get(request_id)
+        return reply.large(room_bytes, valve) if isinstance(reply, LargeReply) else None
+
+    def passed(self, request_id: int, pieces: Pieces, *, is_error: bool) -> None:
+        """The result has come, all of it in pieces."""
+        if self._pending.pop(request_id, None) is not None:
+            pieces.end(is_error=is_error)
 
     def failed(self, request_id: int, error: GarrisonError) -> None:
         """This one request will get no answer."""

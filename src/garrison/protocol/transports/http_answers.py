@@ -10,6 +10,7 @@ import msgspec
 
 from garrison.kernel.errors import GarrisonError, Invalid
 from garrison.protocol.events import EventReader
+from garrison.protocol.large import LARGE_FROM_BYTES, LargeResult, Pieces
 from garrison.protocol.transports.heads import is_event_stream, no_answer
 from garrison.protocol.transports.links import Answered, Exchange
 
@@ -52,6 +53,10 @@ class Answer(Exchange):
     _headers: Mapping[str, str] = {}
     _events: EventReader | None = None
     _size = 0
+    _large: LargeResult | None = None
+    _pieces: Pieces | None = None
+    """Where the result goes while it comes; without, the body is collected."""
+    _asked = False
     _acknowledged: asyncio.Future[None] | None = None
 
     def __init__(self, transport: Carrier, request_id: int | None, request: bytes) -> None:
@@ -99,8 +104,13 @@ class Answer(Exchange):
             self._read_events(self._events, chunk)
             return
         self._size += len(chunk)
-        if self._size <= (BODY_BYTES_MAX if self._status < 300 else ERROR_BODY_BYTES_MAX):
+        if self._large is not None and self._size <= BODY_BYTES_MAX:
+            self._pass_on(self._large, chunk)
+        elif self._size <= (BODY_BYTES_MAX if self._status < 300 else ERROR_BODY_BYTES_MAX):
             self._body.append(chunk)
+            if self._size >= LARGE_FROM_BYTES and not self._asked:
+                self._asked = True
+                self._begin_large(b"".join(self._body))
         elif self._status >= 300:
             self._body.clear()
             self._give_up()
@@ -111,7 +121,9 @@ class Answer(Exchange):
 
     def end(self) -> None:
         self._over()
-        if self._status >= 300:
+        if self._large is not None:
+            self._end_large(self._large)
+        elif self._status >= 300:
             body = b"".join(self._body)
             if not self._transport.refused(self._request_id, self._status, self._headers, body, self.request):
                 return
@@ -124,6 +136,41 @@ class Answer(Exchange):
     def broken(self, reason: str, *, sent: bool) -> None:
         self._over()
         self._transport.broken(self._request_id, reason, sent=sent)
+
+    def _begin_large(self, first: bytes) -> None:
+        """Ask whether the result may be passed on while it comes, where it is one and all is as usual."""
+        length = self._headers.get("content-length", "")
+        if self._request_id is None or self._status != 200 or (length.isdigit() and int(length) > BODY_BYTES_MAX):
+            return
+        large = LargeResult.of(first, self._request_id)
+        if large is None:
+            return
+        room = int(length) - large.begins_at if length.isdigit() else None
+        self._pieces = self._transport.connection.large(self._request_id, room, self)
+        if self._pieces is not None:
+            self._large, self._body = large, []
+            self._pass_on(large, first[large.begins_at :])
+
+    def _pass_on(self, large: LargeResult, chunk: bytes) -> None:
+        assert self._pieces is not None
+        try:
+            part = large.feed(chunk)
+        except Invalid as error:
+            self._give_up()
+            self._fail(error)
+        else:
+            if part:
+                self._pieces.piece(part)
+
+    def _end_large(self, large: LargeResult) -> None:
+        assert self._pieces is not None
+        assert self._request_id is not None
+        try:
+            is_error = large.end()
+        except Invalid as error:
+            self._fail(error)
+        else:
+            self._transport.connection.passed(self._request_id, self._pieces, is_error=is_error)
 
     def _read_events(self, events: EventReader, chunk: bytes) -> None:
         try:

@@ -88,6 +88,15 @@ class Exchange:
         if self.link is not None:
             self.link.close()
 
+    def pause(self) -> None:
+        """Take no more of the answer until `resume`."""
+        if self.link is not None:
+            self.link.pause()
+
+    def resume(self) -> None:
+        if self.link is not None:
+            self.link.resume()
+
 
 class _Relayed(Exchange):
     """An exchange whose answer goes to a sink."""
@@ -113,6 +122,7 @@ class Link(asyncio.Protocol):
         self._first = b""
         self._head_bytes = 0
         self._headed = self._complete = self._surplus = self._keep = False
+        self._paused = False
         self.idle_since = 0.0
 
     def start(self, exchange: Exchange) -> None:
@@ -125,6 +135,16 @@ class Link(asyncio.Protocol):
     def close(self) -> None:
         if self._transport is not None:
             self._transport.abort()
+
+    def pause(self) -> None:
+        if self.usable and not self._paused and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        if self.usable and self._paused and self._transport is not None:
+            self._paused = False
+            self._transport.resume_reading()
 
     @property
     def usable(self) -> bool:
@@ -222,6 +242,7 @@ class Link(asyncio.Protocol):
     def _finish(self) -> None:
         """Outside of the parser's callbacks, because the link may start its next exchange at once."""
         exchange, self._exchange = self._exchange, None
+        self.resume()
         if exchange is not None:
             exchange.link = None
         if self.usable and not self._surplus and self._keep:

@@ -13,8 +13,10 @@ from typing import Protocol
 from garrison.gateway.call import HttpRequest
 from garrison.gateway.heads import Head
 from garrison.gateway.outbound import JSON
+from garrison.gateway.passage import BodySink
 from garrison.kernel.outbox import Outbox
 from garrison.protocol.events import write_event
+from garrison.protocol.large import Valve
 from garrison.surfaces.edge.compression import COMPRESS_FROM_BYTES, compressed, is_worth_it, takes_gzip
 
 WRITE_BUFFER_MAX = 16 * 1024 * 1024
@@ -38,11 +40,14 @@ class Place(Protocol):
     transport: asyncio.Transport
     outbox: Outbox
 
+    def watch(self, valve: Valve | None) -> None:
+        """Close this valve whenever the client does not read, from now on; None when there is nothing to hold back."""
+
     def on_response_complete(self) -> None:
         """The answer has been written, or waits in the outbox."""
 
 
-class Exchange(HttpRequest):
+class Exchange(HttpRequest, BodySink):
     """`current` when it is this exchange's turn on the connection, `whole` when its body has come.
 
     It is the request and the sink in one, because one object costs half of two.
@@ -53,6 +58,7 @@ class Exchange(HttpRequest):
     whole = False
     disconnected = False
     response_complete = False
+    _chunked = False
     _on_disconnect: Callable[[], None] | None = None
 
     def __init__(self, place: Place, head: Head, body: bytes | bytearray, client: str) -> None:
@@ -129,6 +135,35 @@ class Exchange(HttpRequest):
 
     def on_disconnect(self, callback: Callable[[], None]) -> None:
         self._on_disconnect = callback
+
+    def open_body(self, size_bytes: int | None, headers: Mapping[str, str], valve: Valve) -> bool:
+        """Whoever may speak HTTP/1.0 (it does not keep alive) knows no chunks; for gzip the whole is collected."""
+        if self.disconnected or takes_gzip(self.head.headers.get("accept-encoding", "")):
+            return False
+        if size_bytes is None and not self.keep_alive:
+            return False
+        self._chunked = size_bytes is None
+        framing = b"transfer-encoding: chunked\r\n" if size_bytes is None else b"content-length: %d\r\n" % size_bytes
+        lines = _lines({**headers, "vary": "accept-encoding"})
+        self._place.watch(valve)
+        self._write(b"".join([_STATUS[200], *lines, framing, self._connection_line(), b"\r\n"]))
+        return True
+
+    def piece(self, data: bytes) -> None:
+        if self.disconnected:
+            return
+        self._write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+
+    def end_body(self) -> None:
+        self._place.watch(None)
+        if self._chunked:
+            self.end_stream()
+        elif not self.disconnected:
+            self._complete()
+
+    def cut(self) -> None:
+        self._place.watch(None)
+        self._place.transport.abort()
 
     # inside
 

@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from garrison.gateway.call import HttpRequest
 from garrison.gateway.heads import Head
 from garrison.kernel.outbox import Outbox
+from garrison.protocol.large import Valve
 from garrison.surfaces.edge.exchange import Exchange
 from garrison.surfaces.edge.guard import Guard, Refusal
 from garrison.surfaces.edge.idle import IdleConnections
@@ -70,6 +71,8 @@ class EdgeProtocol(HttpToolsProtocol):
         self._rests_since_s = 0.0
         self._host = ""
         self._stalled: asyncio.TimerHandle | None = None
+        self._valve: Valve | None = None
+        """Where the answer that is being written comes from, while it still comes."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -210,16 +213,26 @@ class EdgeProtocol(HttpToolsProtocol):
         """The client reads slower than it asks: it is not listened to until it has caught up."""
         super().pause_writing()
         self.flow.pause_reading()
+        if self._valve is not None:
+            self._valve.pause()
         self._await_reader(self.transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
         super().resume_writing()
         self._await_reader(None)
+        if self._valve is not None:
+            self._valve.resume()
         if self._held:
             self._held = False
             self._go_on()
         elif not self.pipeline and not self.transport.is_closing():
             self.flow.resume_reading()
+
+    def watch(self, valve: Valve | None) -> None:
+        """Close it whenever the client does not read what is due to it; at once, if that is so already."""
+        self._valve = valve
+        if valve is not None and self.flow.write_paused:
+            valve.pause()
 
     def _await_reader(self, due: int | None) -> None:
         """`due` bytes wait to be read; if none of them is for long, the client is gone or means harm."""
