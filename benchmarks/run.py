@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import math
 import platform
 import resource
 import statistics
@@ -69,6 +68,8 @@ def interleaved(bench: Bench, who: list[Contestant], connections: int, tool: str
             request = loads.request_of(one, tool, arguments)
             seconds = max(bench.seconds, one.least_s)
             runs[one.name].append(loads.load(one, request, connections, seconds, bench.folder))
+            if one.least_s:
+                processes.wait_until_quiet(one)
     found = {name: _median(own) for name, own in runs.items()}
     reference = found.get("nginx") or found["direct"]
     for own in found.values():
@@ -113,8 +114,9 @@ def beside_peers(bench: Bench) -> Found:
     return found | {f"missing: {name}": why for name, why in missing.items()}
 
 
-def _times(ours: Found, theirs: Found) -> float:
-    return round(ours["calls_per_s"] / theirs["calls_per_s"], 1) if theirs["calls_per_s"] else math.inf
+def _times(ours: Found, theirs: Found) -> float | None:
+    """None where the other did not answer once."""
+    return round(ours["calls_per_s"] / theirs["calls_per_s"], 1) if theirs["calls_per_s"] else None
 
 
 def latency(bench: Bench) -> Found:
