@@ -119,7 +119,9 @@ class Node:
     async def drain(self) -> None:
         """The end was asked for: here, and at the other workers."""
         limit_s = self._desired.settings.edge.drain_s
-        await asyncio.gather(drained(self.fleet.gateway, self._server, limit_s), self._workforce.end(limit_s))
+        await asyncio.gather(
+            drained(self.fleet.gateway, self._server, limit_s, self._post.waiting), self._workforce.end(limit_s)
+        )
 
     async def _take_over(self, worker: int) -> None:
         await self._server.take_over(self._further[worker].dup())

@@ -81,14 +81,17 @@ def edge_config(app: Callable[..., Any], handle: Handler, edge: EdgeSettings) ->
     )
 
 
-async def drained(gateway: Gateway, server: EdgeServer, limit_s: float) -> None:
+async def drained(gateway: Gateway, server: EdgeServer, limit_s: float, elsewhere: Callable[[], int]) -> None:
     """The end was asked for: not ready any more, and no new calls; those in flight may finish within the limit.
 
+    `elsewhere`: how many requests of clients here are being served by other workers; their answers come through us.
     The listener stays open meanwhile, so that whoever comes is told so.
     """
     clock = SystemClock()
     gateway.drain()
     deadline_s = clock.monotonic_s() + limit_s
-    while gateway.shed.in_flight and not server.force_exit and clock.monotonic_s() < deadline_s:  # noqa: ASYNC110
+    while (gateway.shed.in_flight or elsewhere()) and clock.monotonic_s() < deadline_s:
+        if server.force_exit:
+            break
         await asyncio.sleep(DRAIN_POLL_S)
     gateway.in_flight.cancel_all("the gateway is shutting down")

@@ -150,7 +150,7 @@ class WorkerProcess:
         log.info("serving", extra={"worker": self._worker.number, "pid": os.getpid()})
 
     async def _drain(self) -> None:
-        await drained(self.fleet.gateway, self._server, self._desired.settings.edge.drain_s)
+        await drained(self.fleet.gateway, self._server, self._desired.settings.edge.drain_s, self._post.waiting)
 
 
 def main() -> int:

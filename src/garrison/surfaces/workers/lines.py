@@ -108,6 +108,11 @@ class AskingLine(_Line):
         super().connection_made(transport)
         self.send(frames.Hello(self._number))
 
+    @property
+    def waiting(self) -> int:
+        """Requests without a whole answer."""
+        return len(self._asked)
+
     def ask(self, request: HttpRequest, sink: Sink) -> None:
         """Have the other worker serve a request; what comes of it goes to the sink."""
         self._last_id = ask_id = self._last_id + 1

@@ -49,6 +49,10 @@ class Post:
     def others(self) -> list[int]:
         return [number for number in range(1, self._worker.count + 1) if number != self._worker.number]
 
+    def waiting(self) -> int:
+        """Requests of clients here that are at other workers."""
+        return len(self._work) + sum(line.waiting for line in self._lines.values())
+
     def ask(self, number: int, request: HttpRequest, sink: Sink) -> None:
         """Have another worker serve a client's request."""
         line = self._lines.get(number)
