@@ -21,8 +21,8 @@ async def test_the_end_waits_for_answers_that_come_from_other_workers(start_flee
         polled += 1
         return waiting
 
-    ending = asyncio.ensure_future(drained(running.fleet.gateway, cast(EdgeServer, _Server()), 60.0, elsewhere))
-    while polled < 3:
+    ending = asyncio.ensure_future(drained(running.fleet.gateway, cast("EdgeServer", _Server()), 60.0, elsewhere))
+    while polled < 3:  # noqa: ASYNC110  there is nothing else to wait for
         await asyncio.sleep(0)
     assert not ending.done()
     waiting = 0
