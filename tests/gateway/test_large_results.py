@@ -45,7 +45,7 @@ async def serving(start_fleet: StartFleet, era: str, write: Write) -> AsyncItera
         method, own = message.get("method", ""), message.get("id", 0)
         if method == "tools/call":
             return await write(writer, own)
-        known = {"tools/list": {**META, **TOOLS} if era == "modern" else TOOLS, "ping": {}}
+        known: dict[str, object] = {"tools/list": {**META, **TOOLS} if era == "modern" else TOOLS, "ping": {}}
         known |= {"server/discover": MODERN} if era == "modern" else {"initialize": LEGACY}
         writer.write(plain(200, known[method], own) if method in known else plain(405 if asked.verb == "GET" else 202))
         return True
@@ -153,25 +153,41 @@ async def test_a_legacy_client_gets_a_legacy_servers_large_result(
     assert max(received) < SIZE
 
 
-async def test_for_gzip_the_whole_is_collected(start_fleet: StartFleet, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_large_result_is_compressed_while_it_comes(
+    start_fleet: StartFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     received = collected(monkeypatch)
-    async with serving(start_fleet, "modern", sends()) as (running, _):
+    async with serving(start_fleet, "modern", sends(more=',"isError":true')) as (running, _):
         caller = Caller(running.url, running.admin_key)
         reader, writer = await caller.streams()
-        writer.write(caller.request("large").replace(b"\r\n", b"\r\naccept-encoding: gzip\r\n", 1))
+        writer.write(caller.request("large").replace(b"\r\n", b"\r\naccept-encoding: gzip\r\n", 1) * 2)
+        for _ in range(2):
+            head, body = await asyncio.wait_for(answer(reader), 20)
+            assert "content-encoding: gzip" in head
+            assert json.loads(zlib.decompress(body, 31))["result"]["content"][0]["text"] == "x" * SIZE
+        caller.close()
+        assert outcomes(running) == ["tool_error"] * 2
+    assert max(received) < SIZE
+
+
+async def test_who_may_know_no_chunks_gets_the_whole_at_once(start_fleet: StartFleet) -> None:
+    async with serving(start_fleet, "modern", sends(chunked=True)) as (running, _):
+        caller = Caller(running.url, running.admin_key)
+        reader, writer = await caller.streams()
+        writer.write(caller.request("large").replace(b"HTTP/1.1", b"HTTP/1.0", 1))
         head, body = await asyncio.wait_for(answer(reader), 20)
         caller.close()
-        assert "content-encoding: gzip" in head
-        assert json.loads(zlib.decompress(body, 31))["result"]["content"][0]["text"] == "x" * SIZE
-    assert max(received) > SIZE
+        assert "content-length" in head
+        assert len(json.loads(body)["result"]["content"][0]["text"]) == SIZE
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-async def test_a_server_that_breaks_off_cuts_the_client(start_fleet: StartFleet, chunked: bool) -> None:
+@pytest.mark.parametrize("coding", [b"identity", b"gzip"])
+async def test_a_server_that_breaks_off_cuts_the_client(start_fleet: StartFleet, chunked: bool, coding: bytes) -> None:
     async with serving(start_fleet, "modern", sends(chunked=chunked, stop=SIZE // 2)) as (running, server):
         caller = Caller(running.url, running.admin_key)
         reader, writer = await caller.streams()
-        writer.write(caller.request("large"))
+        writer.write(caller.request("large").replace(b"\r\n", b"\r\naccept-encoding: %b\r\n" % coding, 1))
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError, ValueError)):
             await asyncio.wait_for(answer(reader), 20)
         caller.close()

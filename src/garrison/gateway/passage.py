@@ -76,7 +76,7 @@ class Passage:
         self._left = None if room_bytes is None else len(start) + room_bytes
         self._valve = valve
         self._hooks = hooks
-        self._resting = False
+        self._resting = self._over = False
 
     def open(self, headers: Mapping[str, str]) -> bool:
         """False where the client has to get it whole."""
@@ -85,14 +85,16 @@ class Passage:
     # ── the valve ──
 
     def pause(self) -> None:
-        self._resting = True
-        self._hooks.rests()
-        self._valve.pause()
+        if not self._over:
+            self._resting = True
+            self._hooks.rests()
+            self._valve.pause()
 
     def resume(self) -> None:
-        self._resting = False
-        self._hooks.goes_on()
-        self._valve.resume()
+        if not self._over:
+            self._resting = False
+            self._hooks.goes_on()
+            self._valve.resume()
 
     # ── the pieces ──
 
@@ -114,6 +116,7 @@ class Passage:
 
     def conclude(self, outcome: Outcome) -> None:
         """The outcome is on the record: the rest of the answer, or none."""
+        self._over = True
         if outcome.failure is not None or outcome.error is not None:
             self._sink.cut()
             return

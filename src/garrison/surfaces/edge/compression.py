@@ -33,8 +33,13 @@ def takes_gzip(accept_encoding: str) -> bool:
     return gzip > 0 and gzip >= weights.get("identity", 0.0)
 
 
+def new_stream() -> zlib._Compress:
+    """For a body that comes in pieces."""
+    return zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP_FORMAT)
+
+
 def compress(body: bytes) -> bytes:
-    stream = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP_FORMAT)
+    stream = new_stream()
     return stream.compress(body) + stream.flush()
 
 

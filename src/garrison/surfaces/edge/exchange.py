@@ -18,6 +18,7 @@ from garrison.kernel.outbox import Outbox
 from garrison.protocol.events import write_event
 from garrison.protocol.large import Valve
 from garrison.surfaces.edge.compression import COMPRESS_FROM_BYTES, compressed, is_worth_it, takes_gzip
+from garrison.surfaces.edge.packing import Packer
 
 WRITE_BUFFER_MAX = 16 * 1024 * 1024
 """A client that reads its stream so slowly is cut off."""
@@ -58,7 +59,9 @@ class Exchange(HttpRequest, BodySink):
     whole = False
     disconnected = False
     response_complete = False
-    _chunked = False
+    _packer: Packer | None = None
+    _write_piece: Callable[[bytes], None]
+    """For an answer that is written in pieces."""
     _on_disconnect: Callable[[], None] | None = None
 
     def __init__(self, place: Place, head: Head, body: bytes | bytearray, client: str) -> None:
@@ -137,42 +140,54 @@ class Exchange(HttpRequest, BodySink):
         self._on_disconnect = callback
 
     def open_body(self, size_bytes: int | None, headers: Mapping[str, str], valve: Valve) -> bool:
-        """Whoever may speak HTTP/1.0 (it does not keep alive) knows no chunks; for gzip the whole is collected."""
-        if self.disconnected or takes_gzip(self.head.headers.get("accept-encoding", "")):
+        """Whoever may speak HTTP/1.0 (it does not keep alive) knows no chunks."""
+        packed = takes_gzip(self.head.headers.get("accept-encoding", ""))
+        chunked = packed or size_bytes is None
+        if self.disconnected or (chunked and not self.keep_alive):
             return False
-        if size_bytes is None and not self.keep_alive:
-            return False
-        self._chunked = size_bytes is None
-        framing = b"transfer-encoding: chunked\r\n" if size_bytes is None else b"content-length: %d\r\n" % size_bytes
-        lines = _lines({**headers, "vary": "accept-encoding"})
+        self._write_piece = self._write_chunk if chunked else self._write
+        headers = {**headers, "vary": "accept-encoding"}
+        headers |= {"transfer-encoding": "chunked"} if chunked else {"content-length": str(size_bytes)}
+        if packed:
+            headers["content-encoding"] = "gzip"
+            self._packer = valve = Packer(self._write_chunk, valve)
         self._place.watch(valve)
-        self._write(b"".join([_STATUS[200], *lines, framing, self._connection_line(), b"\r\n"]))
+        self._write(b"".join([_STATUS[200], *_lines(headers), self._connection_line(), b"\r\n"]))
         return True
 
     def piece(self, data: bytes) -> None:
-        if self.disconnected:
-            return
-        self._write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+        (self._write_piece if self._packer is None else self._packer.put)(data)
 
     def end_body(self) -> None:
-        self._place.watch(None)
-        if self._chunked:
-            self.end_stream()
-        elif not self.disconnected:
-            self._complete()
+        if self._packer is not None:
+            self._packer.end(self._end_body)
+        else:
+            self._end_body()
 
     def cut(self) -> None:
         self._place.watch(None)
         self._place.transport.abort()
+
+    def _end_body(self) -> None:
+        if self.disconnected:
+            return
+        self._place.watch(None)
+        if self._write_piece == self._write_chunk:
+            self.end_stream()
+        else:
+            self._complete()
 
     # inside
 
     def _chunk(self, data: bytes) -> None:
         if self.disconnected or self.response_complete:
             return
-        self._write(b"%x\r\n%b\r\n" % (len(data), data))
+        self._write_chunk(data)
         if self._place.transport.get_write_buffer_size() > WRITE_BUFFER_MAX:
             self._place.transport.abort()
+
+    def _write_chunk(self, data: bytes) -> None:
+        self._write(b"%x\r\n%b\r\n" % (len(data), data))
 
     def _write(self, data: bytes) -> None:
         """At once: whoever listens to a stream waits for each of its parts."""
