@@ -1,7 +1,7 @@
-"""Writes of one turn of the event loop: the first at once, the others together at its end.
+"""Writes of one turn of the event loop, made together at its end.
 
-Each write wakes its reader, who then wants the processor that we are working on. Whoever is alone should not wait;
-where many come at once, their writes cost less one after the other, when the turn's work is done, than in between.
+Each write wakes its reader, who then wants the processor that we are working on. Made one after the other when the
+turn's work is done, they cost less than in between.
 """
 
 from __future__ import annotations
@@ -12,29 +12,19 @@ import asyncio
 class Outbox:
     """For any number of transports of one loop. Whoever writes to one of them otherwise flushes first."""
 
-    __slots__ = ("_in_turn", "_waiting")
+    __slots__ = ("_waiting",)
 
     def __init__(self) -> None:
         self._waiting: list[tuple[asyncio.Transport, bytes]] = []
-        self._in_turn = False
 
     def put(self, transport: asyncio.Transport, data: bytes) -> None:
-        if self._in_turn:
-            self._waiting.append((transport, data))
-            return
-        self._in_turn = True
-        asyncio.get_running_loop().call_soon(self._end_turn)
-        if not transport.is_closing():
-            transport.write(data)
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self.flush)
+        self._waiting.append((transport, data))
 
     def flush(self) -> None:
         """Write what waits, now."""
-        if self._waiting:
-            waiting, self._waiting = self._waiting, []
-            for transport, data in waiting:
-                if not transport.is_closing():
-                    transport.write(data)
-
-    def _end_turn(self) -> None:
-        self._in_turn = False
-        self.flush()
+        waiting, self._waiting = self._waiting, []
+        for transport, data in waiting:
+            if not transport.is_closing():
+                transport.write(data)
