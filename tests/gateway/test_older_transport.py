@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
 import httpx2
 import pytest
 from mcp import Client
@@ -23,8 +24,11 @@ pytestmark = pytest.mark.slow
 @asynccontextmanager
 async def older_client(running: Running, path: str = "/sse", key: str = "", **more: Any) -> AsyncIterator[Client]:
     headers = {"Authorization": f"Bearer {key or running.admin_key}"}
-    async with Client(sse_client(running.url + path, headers=headers), mode="legacy", **more) as client:
-        yield client
+    try:
+        async with Client(sse_client(running.url + path, headers=headers), mode="legacy", **more) as client:
+            yield client
+    except* anyio.BrokenResourceError:
+        pass  # the SDK trips over a message that comes while it closes
 
 
 class Raw:
