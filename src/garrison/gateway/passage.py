@@ -7,6 +7,7 @@ its answer has begun ends with the client's connection cut, and half an answer i
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -23,19 +24,19 @@ class BodySink(Sink):
 
     __slots__ = ()
 
+    @abstractmethod
     def open_body(self, size_bytes: int | None, headers: Mapping[str, str], valve: Valve) -> bool:
         """Begin a success of this size, or of unknown size. False, with nothing done, where it must be sent whole."""
-        raise NotImplementedError
 
-    def piece(self, data: bytes) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def piece(self, data: bytes) -> None: ...
 
-    def end_body(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def end_body(self) -> None: ...
 
+    @abstractmethod
     def cut(self) -> None:
         """End the connection at once: what was sent is not the whole."""
-        raise NotImplementedError
 
 
 def can_pass(call: Call, connection: Connection) -> bool:

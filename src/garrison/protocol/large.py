@@ -7,6 +7,7 @@ passed on; the response around it is read here, and written anew by whoever pass
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from typing import Protocol
 
 import msgspec
@@ -44,14 +45,14 @@ class Pieces(Protocol):
         """That was all of it, and it is sound."""
 
 
-class LargeReply:
+class LargeReply(ABC):
     """A reply that can take large results in pieces."""
 
     __slots__ = ()
 
+    @abstractmethod
     def large(self, room_bytes: int | None, valve: Valve) -> Pieces | None:
         """Where to; None where the answer has to be collected. `room_bytes`: what the server will still send."""
-        raise NotImplementedError
 
 
 class _Result(msgspec.Struct):
