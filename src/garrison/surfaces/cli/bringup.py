@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -38,12 +39,15 @@ class Outcome:
 
 def bring_up(home: Home, wanted: Wanted, *, rollback: bool) -> Outcome:
     """Start the fleet, or bring the running one in step; returns when every server has settled."""
-    with held(home):
+    with ExitStack() as alone:
+        alone.enter_context(held(home))
         if returning_node(home) is not None:
             return bring_in_step(home, wanted, rollback=rollback)
         configuration, revision = prepare(home, wanted, rollback=rollback)
-        start(home, configuration)
-    status = _settled_or_stopped(home)
+        with _undone_unless_settled(home):
+            start(home, configuration)
+            alone.close()  # from here on others may look at it, and end it
+            status = wait_until_settled(home, client_of(home), tell)
     keep_revision(home, configuration.desired, revision)
     return Outcome(status, configuration.left_out)
 
@@ -79,15 +83,12 @@ def refuse_if_blocked(configuration: Configuration, consequence: str) -> None:
 
 
 def start(home: Home, configuration: Configuration) -> None:
-    """A listening node in the background, or nothing at all."""
+    """A listening node in the background. What of it runs when this raises is for the caller to stop."""
     edge = configuration.desired.settings.edge
     listeners = open_listeners(edge.listen, edge.workers)
     try:
         hand_over(home, configuration, listeners)
         start_in_background(home, *listeners)
-    except BaseException:
-        halt(home, drain_s=0)
-        raise
     finally:
         for listener in listeners:
             listener.close()
@@ -170,10 +171,11 @@ def _restart_for_new_secrets(client: NodeClient, new: Desired, renewed: set[str]
             client.restart(name)
 
 
-def _settled_or_stopped(home: Home) -> dict[str, Any]:
-    """Interrupted or lost while it settles: what we started we stop."""
+@contextmanager
+def _undone_unless_settled(home: Home) -> Iterator[None]:
+    """Interrupted or lost, at whatever moment of the start: what we started we stop."""
     try:
-        return wait_until_settled(home, client_of(home), tell)
+        yield
     except BaseException:
         tell("stopping what was started")
         halt(home, drain_s=0)
