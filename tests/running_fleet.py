@@ -22,10 +22,10 @@ from uvicorn.server import ServerState
 from garrison.catalog.snapshot import Snapshot
 from garrison.catalog.spec import ProfileSpec, RoleSpec, ServerSpec
 from garrison.kernel.home import Home
-from garrison.surfaces import wiring
 from garrison.surfaces.edge.guard import Guard
 from garrison.surfaces.edge.protocol import protocol_class
 from garrison.surfaces.settings import Settings
+from garrison.surfaces.wiring import fleet as wiring
 
 SERVERS = Path(__file__).parent / "fixtures" / "servers"
 

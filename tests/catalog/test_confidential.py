@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from garrison.catalog.confidential import confidential, is_confidential
 from garrison.catalog.spec import ServerSpec
 from garrison.identity.secrets import SecretsFile
-from garrison.surfaces.wiring import resolved, resolved_elsewhere
+from garrison.surfaces.wiring.references import resolved, resolved_elsewhere
 from garrison.telemetry.redaction import MASK, redactor
 
 PLANTED = "hunter2-" + "q8Zr"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from garrison.surfaces.settings import BreakerSettings, Settings
+from garrison.surfaces.setting_groups.calls import BreakerSettings
+from garrison.surfaces.settings import Settings
 from garrison.telemetry.exposition import render
 from running_fleet import Running, StartFleet, stdio
 

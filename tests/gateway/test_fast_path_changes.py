@@ -16,8 +16,9 @@ from garrison.catalog.spec import Filter, GrantSpec, Offer, ProfileSpec, RoleSpe
 from garrison.gateway import flows
 from garrison.gateway.stages import limit
 from garrison.identity.keys import KeyStore
-from garrison.surfaces import wiring
-from garrison.surfaces.settings import LimitSettings, RetrySettings, Settings
+from garrison.surfaces.setting_groups.calls import LimitSettings, RetrySettings
+from garrison.surfaces.settings import Settings
+from garrison.surfaces.wiring import fleet as wiring
 from garrison.telemetry.redaction import redactor
 from gateway.twins import in_flight, near_modern, settled
 from gateway.wired import Answer, Wired

@@ -15,7 +15,9 @@ from extras_fleet import extras, flags
 from garrison.catalog.spec import ServerSpec
 from garrison.runtimes.instance import Observed
 from garrison.surfaces.fleet_metrics import add_fleet_metrics
-from garrison.surfaces.settings import LimitSettings, RetrySettings, Settings, SpreadSettings, SupervisorSettings
+from garrison.surfaces.setting_groups.calls import LimitSettings, RetrySettings, SpreadSettings
+from garrison.surfaces.setting_groups.supervisor import SupervisorSettings
+from garrison.surfaces.settings import Settings
 from garrison.surfaces.status import server_row
 from garrison.telemetry.exposition import render
 from gateway.flaky import flaky

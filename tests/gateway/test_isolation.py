@@ -19,7 +19,7 @@ from mcp.shared.exceptions import MCPError
 
 from garrison.catalog.snapshot import Snapshot
 from garrison.catalog.spec import ServerSpec
-from garrison.surfaces import wiring
+from garrison.surfaces.wiring import fleet as wiring
 from running_fleet import Running, StartFleet, running_fleet, stdio
 
 pytestmark = pytest.mark.slow

@@ -17,8 +17,8 @@ from garrison.catalog.spec import GrantSpec, RoleSpec, ServerSpec
 from garrison.gateway.lists import PAGE_ITEMS, KeptLists, start_of
 from garrison.kernel.errors import Invalid
 from garrison.protocol.messages import raw
-from garrison.surfaces import wiring
 from garrison.surfaces.bench.echo import Answering, HttpEcho
+from garrison.surfaces.wiring import fleet as wiring
 from running_fleet import Running, StartFleet, stdio
 
 TOOLS = "tools/list"

@@ -10,7 +10,7 @@ import pytest
 from mcp.shared.exceptions import MCPError
 
 from garrison.catalog.spec import Filter, GrantSpec, Offer, ProfileSpec, RoleSpec, Selection
-from garrison.surfaces import wiring
+from garrison.surfaces.wiring import fleet as wiring
 from running_fleet import Running, StartFleet, snapshot_of, stdio
 
 pytestmark = pytest.mark.slow

@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from garrison.surfaces.settings import LimitSettings, Settings
+from garrison.surfaces.setting_groups.calls import LimitSettings
+from garrison.surfaces.settings import Settings
 from running_fleet import Running, StartFleet, stdio
 
 pytestmark = pytest.mark.slow

@@ -6,7 +6,9 @@ import asyncio
 import json
 from contextlib import ExitStack
 
-from garrison.surfaces.settings import EdgeSettings, LimitSettings, Settings
+from garrison.surfaces.setting_groups.calls import LimitSettings
+from garrison.surfaces.setting_groups.edge import EdgeSettings
+from garrison.surfaces.settings import Settings
 from running_fleet import Running, StartFleet
 
 META = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}

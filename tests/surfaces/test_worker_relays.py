@@ -17,8 +17,8 @@ from garrison.gateway.call import HttpRequest
 from garrison.gateway.heads import Head
 from garrison.gateway.worker import Worker
 from garrison.kernel.home import Home
-from garrison.surfaces import wiring
 from garrison.surfaces.settings import Settings
+from garrison.surfaces.wiring import fleet as wiring
 from running_fleet import snapshot_of, stdio
 
 pytestmark = pytest.mark.slow

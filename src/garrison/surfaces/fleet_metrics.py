@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from garrison.gateway.upstreams.directory import Directory
-from garrison.surfaces.wiring import Fleet
+from garrison.surfaces.wiring.fleet import Fleet
 from garrison.telemetry import names
 from garrison.telemetry.metrics import Metrics
 

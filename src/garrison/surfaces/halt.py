@@ -12,7 +12,7 @@ from garrison.runtimes import strays
 from garrison.surfaces.desired import read_desired
 from garrison.surfaces.launch import fleet_id
 from garrison.surfaces.presence import running_guardian, running_node, wait_for_ends
-from garrison.surfaces.settings import EdgeSettings
+from garrison.surfaces.setting_groups.edge import EdgeSettings
 
 CLOSING_S = 10.0
 """After the drain: closing servers (they get seconds to leave by themselves), ledger and files."""

@@ -30,7 +30,6 @@ from garrison.kernel.errors import Defect, GarrisonError
 from garrison.kernel.home import Home, write_private
 from garrison.runtimes.guardian import EXIT_CONFIG
 from garrison.runtimes.guardianship import Charge, GuardianWatch
-from garrison.surfaces import wiring
 from garrison.surfaces.api.app import make_app, row_not_found
 from garrison.surfaces.desired import Desired, read_desired
 from garrison.surfaces.edge.protocol import is_mcp_path
@@ -39,6 +38,8 @@ from garrison.surfaces.launch import fleet_id, node_argv
 from garrison.surfaces.serving import EdgeServer, drained, edge_config
 from garrison.surfaces.shown import conflict_rows, profile_rows
 from garrison.surfaces.status import server_row
+from garrison.surfaces.wiring import fleet as wiring
+from garrison.surfaces.wiring.records import ADMIN, record_change
 from garrison.surfaces.workers.front import handler, run_app
 from garrison.surfaces.workers.post import Post
 from garrison.surfaces.workers.shares import TOPIC, Shares
@@ -245,8 +246,8 @@ class Node:
 
     # ── inside ──
 
-    def _record(self, change: str, detail: dict[str, Any], principal: str = wiring.ADMIN, server: str = "") -> None:
-        wiring.record_change(self.fleet.ledger, principal, change, server, detail)
+    def _record(self, change: str, detail: dict[str, Any], principal: str = ADMIN, server: str = "") -> None:
+        record_change(self.fleet.ledger, principal, change, server, detail)
 
     def _write_run_file(self) -> None:
         content = {

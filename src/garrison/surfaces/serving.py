@@ -14,7 +14,7 @@ from garrison.gateway.gateway import Gateway
 from garrison.kernel.clock import SystemClock
 from garrison.surfaces.edge.guard import Guard, hostname
 from garrison.surfaces.edge.protocol import Handler, protocol_class
-from garrison.surfaces.settings import EdgeSettings
+from garrison.surfaces.setting_groups.edge import EdgeSettings
 
 KEEP_ALIVE_S = 75
 DRAIN_POLL_S = 0.02

@@ -25,11 +25,11 @@ from garrison.kernel import descriptors
 from garrison.kernel.errors import Defect, GarrisonError
 from garrison.kernel.home import Home
 from garrison.runtimes.instance import State
-from garrison.surfaces import wiring
 from garrison.surfaces.desired import Desired, read_desired
 from garrison.surfaces.fleet_metrics import add_fleet_metrics
 from garrison.surfaces.launch import fleet_id
 from garrison.surfaces.serving import EdgeServer, drained, edge_config
+from garrison.surfaces.wiring import fleet as wiring
 from garrison.surfaces.workers.front import admin_at_the_primary, handler
 from garrison.surfaces.workers.post import Post
 from garrison.surfaces.workers.shares import TOPIC, Shares

@@ -16,7 +16,7 @@ from garrison.kernel.clock import SystemClock
 from garrison.kernel.errors import Denied, GarrisonError, NotFound, Unauthenticated
 from garrison.protection.entries import Entry
 from garrison.surfaces.api.problems import on_garrison_error
-from garrison.surfaces.wiring import Fleet
+from garrison.surfaces.wiring.fleet import Fleet
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 

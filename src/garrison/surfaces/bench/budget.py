@@ -27,7 +27,9 @@ from garrison.surfaces.bench.load import run_load
 from garrison.surfaces.desired import Catalog, Desired, write_desired
 from garrison.surfaces.halt import halt
 from garrison.surfaces.launch import open_listener, start_in_background
-from garrison.surfaces.settings import EdgeSettings, LimitSettings, Settings
+from garrison.surfaces.setting_groups.calls import LimitSettings
+from garrison.surfaces.setting_groups.edge import EdgeSettings
+from garrison.surfaces.settings import Settings
 
 ECHO = (sys.executable, "-P", "-m", "garrison.surfaces.bench.echo")
 WARM_UP_CALLS = 200

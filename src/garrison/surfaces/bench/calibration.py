@@ -24,10 +24,12 @@ from garrison.catalog.spec import ServerSpec
 from garrison.kernel.home import Home
 from garrison.kernel.outbox import Outbox
 from garrison.protocol.transports.links import Link
-from garrison.surfaces import wiring
 from garrison.surfaces.bench.stopwatch import Stopwatch, own_cost
 from garrison.surfaces.serving import EdgeServer, edge_config
-from garrison.surfaces.settings import EdgeSettings, LimitSettings, Settings
+from garrison.surfaces.setting_groups.calls import LimitSettings
+from garrison.surfaces.setting_groups.edge import EdgeSettings
+from garrison.surfaces.settings import Settings
+from garrison.surfaces.wiring import fleet as wiring
 
 SERVER = "http"
 

@@ -1,0 +1,1 @@
+"""May this happen? Pure rules: facts in, findings and decisions out."""

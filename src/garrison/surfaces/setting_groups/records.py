@@ -1,0 +1,35 @@
+"""Settings of what is written down: ledger and logs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+
+class LedgerGroup(msgspec.Struct, frozen=True, kw_only=True):
+    durability: Annotated[
+        Literal["batched", "strict"],
+        Meta(
+            description="strict: a call waits until its entry is on disk. batched: entries are written every window_s; "
+            "a killed process loses none, a power cut at most that."
+        ),
+    ] = "batched"
+    window_s: Annotated[
+        float, Meta(gt=0, le=10, description="Seconds for which `batched` collects entries before it writes them.")
+    ] = 0.05
+
+
+class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Meta(description="The least important lines that garrison.log keeps."),
+    ] = "info"
+    size_bytes_max: Annotated[
+        int,
+        Meta(
+            ge=64 * 1024,
+            description="Bytes of garrison.log (default 10 MiB) before it is rotated; five older ones are kept.",
+        ),
+    ] = 10 * 1024 * 1024

@@ -1,0 +1,145 @@
+"""The composition root: how all the parts of a fleet go together."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from garrison import __version__
+from garrison.catalog.snapshot import Snapshot
+from garrison.gateway.cursors import Cursors
+from garrison.gateway.gateway import Gateway, Parts
+from garrison.gateway.kept import KeptAnswers
+from garrison.gateway.parked import ParkedCalls
+from garrison.gateway.retries import RetryPolicy
+from garrison.gateway.sessions import Sessions
+from garrison.gateway.stages.shed import ShedPolicy
+from garrison.gateway.taskids import TaskIds
+from garrison.gateway.upstreams.directory import Directory
+from garrison.gateway.worker import Worker
+from garrison.identity.keys import KeyStore
+from garrison.identity.roles import Authoriser
+from garrison.kernel.clock import SystemClock
+from garrison.kernel.home import Home, write_private
+from garrison.kernel.ids import RandomIds, SequenceIds
+from garrison.protection.ledger import Ledger, LedgerSettings
+from garrison.protocol.connection import Connection
+from garrison.runtimes.reaper import Reaper
+from garrison.runtimes.reconcile import Action
+from garrison.runtimes.supervisor import Supervisor
+from garrison.surfaces import policies
+from garrison.surfaces.dialing import Dialer
+from garrison.surfaces.settings import Settings
+from garrison.surfaces.wiring.instances import drivers_here, drivers_through_the_primary, follow, supervised
+from garrison.surfaces.workers.relays import Relays
+from garrison.telemetry import names
+from garrison.telemetry.metrics import Metrics
+from garrison.telemetry.process import add_process_metrics
+
+IDENTITY = {"name": "garrison", "title": "Garrison", "version": __version__}
+"""What we call ourselves towards clients and servers."""
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """A running fleet's parts, put together."""
+
+    home: Home
+    settings: Settings
+    directory: Directory
+    supervisor: Supervisor[Connection]
+    dialer: Dialer
+    gateway: Gateway
+    keys: KeyStore
+    authoriser: Authoriser
+    ledger: Ledger
+    metrics: Metrics
+    reaper: Reaper
+    relays: Relays
+    """For other workers, where there are some."""
+
+
+def build(
+    home: Home,
+    settings: Settings,
+    snapshot: Snapshot,
+    fleet_id: str,
+    worker: Worker = Worker(),  # noqa: B008  immutable
+) -> Fleet:
+    """Put everything together; nothing runs yet. Raises typed errors for what cannot be opened."""
+    home.create()
+    clock, ids, metrics = SystemClock(), RandomIds(), Metrics()
+    add_process_metrics(metrics)
+    limits = LedgerSettings(durability=settings.ledger.durability, window_s=settings.ledger.window_s)
+    ledger = Ledger(home.ledger, limits, clock)
+    keys = KeyStore(home.keys, clock)
+    keys.ensure_admin(home)
+    authoriser = Authoriser(snapshot.roles)
+    directory = Directory(policies.spread(settings, clock, worker))
+    directory.apply(snapshot)
+    session_key = _session_key(home)
+    parts = Parts(
+        directory=directory,
+        keys=keys,
+        authoriser=authoriser,
+        ledger=ledger,
+        metrics=metrics,
+        sessions=Sessions(session_key, clock, ids, session_times(metrics), worker=worker),
+        parked=ParkedCalls(session_key, ids, worker),
+        task_ids=TaskIds(session_key),
+        cursors=Cursors(session_key),
+        clock=clock,
+        ids=SequenceIds(),
+        identity=IDENTITY,
+        limits=policies.limits(settings),
+        breaker=policies.breaker(settings),
+        shed=ShedPolicy(settings.limits.concurrent_calls_of_all, settings.limits.lag_s_max),
+        kept=KeptAnswers(settings.cache.entries_max, settings.cache.size_bytes_max),
+        retry=RetryPolicy(settings.retry.retries_max, budget_share=settings.retry.budget_share),
+        streams=policies.streams(settings),
+        worker=worker,
+    )
+    reaper = Reaper()
+    relays = Relays(directory)
+    drivers = drivers_here(home, reaper, fleet_id) if worker.is_primary else drivers_through_the_primary(home, worker)
+    supervisor, dialer = supervised(home, settings, parts, drivers, relays, is_primary=worker.is_primary)
+    drivers.renew = supervisor.renew
+    gateway = Gateway(parts)
+    gateway.own.dial = dialer
+    drain_s = settings.edge.drain_s
+    supervisor.subscribe(lambda name, observed, link: follow(gateway.own, observed, link, drain_s))
+    return Fleet(
+        home, settings, directory, supervisor, dialer, gateway, keys, authoriser, ledger, metrics, reaper, relays
+    )
+
+
+def session_times(metrics: Metrics) -> Callable[[float], None]:
+    """Takes the seconds that a client's session lived, when it ends: `mcp.server.session.duration`."""
+    about = "How long clients' sessions lived."
+    return metrics.histogram(names.SERVER_SESSION_DURATION, about).cell().observe
+
+
+async def stop(fleet: Fleet) -> None:
+    """End everything that runs, in order: clients' own connections, then the servers."""
+    fleet.gateway.parked.close()
+    fleet.gateway.subscriptions.close()
+    await fleet.gateway.own.close()
+    await fleet.dialer.settled()
+    await fleet.supervisor.stop_all()
+    await fleet.directory.close()
+
+
+async def apply(fleet: Fleet, snapshot: Snapshot) -> Sequence[Action]:
+    """Let a new snapshot take over: the gateway's view first, then the instances."""
+    fleet.authoriser.replace(snapshot.roles)
+    fleet.directory.apply(snapshot)
+    return await fleet.supervisor.apply(snapshot)
+
+
+def _session_key(home: Home) -> bytes:
+    path: Path = home.session_key
+    if not path.exists():
+        write_private(path, secrets.token_bytes(32))
+    return path.read_bytes()
