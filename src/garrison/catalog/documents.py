@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from garrison.catalog.sections import Sections
+
 Word = str | int | float | bool
 """Numbers and truth values are taken as they are written: `PORT: 8080` needs no quotes."""
 Name = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$")]
@@ -135,7 +137,7 @@ class ProfileDocument(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     ] = {}
 
 
-class GarrisonDocument(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class GarrisonDocument(Sections, frozen=True, kw_only=True, forbid_unknown_fields=True):
     servers: Annotated[dict[Name, ServerDocument], Meta(description="The fleet: MCP servers by name.")] = {}
     roles: Annotated[dict[Name, RoleDocument], Meta(description="Bundles of grants, for API keys.")] = {}
     profiles: Annotated[

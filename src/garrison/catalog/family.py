@@ -11,6 +11,7 @@ from garrison.catalog.entry import read_entry
 from garrison.catalog.entry_keys import Habits
 from garrison.catalog.notes import Notes, Place, brief
 from garrison.catalog.parse.tree import Listing, Node, Plain, Scalar, Table
+from garrison.catalog.sections import Sections
 from garrison.catalog.spec import ProfileSpec, RoleSpec
 from garrison.catalog.vocabulary import MEANINGS, RUNNABLE, is_comment, squeeze
 
@@ -35,6 +36,7 @@ class Reading:
     """Written for Garrison: taken as it is, nothing translated."""
     roles: Mapping[str, RoleSpec] = field(default_factory=dict)
     profiles: Mapping[str, ProfileSpec] = field(default_factory=dict)
+    sections: Sections = field(default_factory=Sections)
     settings: Mapping[str, Plain] = field(default_factory=dict)
     setting_places: Mapping[str, Place] = field(default_factory=dict)
     """Where each setting stands, by dotted name."""

@@ -6,6 +6,8 @@ import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import msgspec
+
 from garrison.catalog import render
 from garrison.catalog.clients import project_folder
 from garrison.catalog.load import Loaded
@@ -51,6 +53,7 @@ def _lines(loaded: Loaded, folder: str) -> Iterator[str]:
         yield "profiles:"
         for profile in loaded.snapshot.profiles.values():
             yield from render.profile(profile)
+    yield from render.tree(msgspec.to_builtins(loaded.snapshot.sections), 0)
     if loaded.settings:
         yield "settings:"
         yield from render.tree(loaded.settings, 2)

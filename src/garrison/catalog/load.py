@@ -23,6 +23,7 @@ from garrison.catalog.parse.tree import Node, Parsed, Plain, Table
 from garrison.catalog.parse.yaml import parse_yaml
 from garrison.catalog.problems import Problem
 from garrison.catalog.seal import seal
+from garrison.catalog.sections import Sections, merged
 from garrison.catalog.snapshot import Snapshot
 from garrison.catalog.spec import ProfileSpec, RoleSpec
 from garrison.catalog.unset import warn_of_unset
@@ -70,6 +71,7 @@ class _File:
     drafts: list[Draft] = field(default_factory=list)
     roles: dict[str, RoleSpec] = field(default_factory=dict)
     profiles: dict[str, ProfileSpec] = field(default_factory=dict)
+    sections: Sections = field(default_factory=Sections)
     settings: dict[str, Plain] = field(default_factory=dict)
     setting_places: dict[str, Place] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
@@ -95,18 +97,20 @@ def load_all(paths: Iterable[Path], environment: Mapping[str, str] | None = None
     sealed = seal(draft for _index, draft in drafts)
     roles: dict[str, RoleSpec] = {}
     profiles: dict[str, ProfileSpec] = {}
+    sections = Sections()
     settings: dict[str, Plain] = {}
     setting_places: dict[str, Place] = {}
     for file in reversed(files):
         roles |= file.roles
         profiles |= file.profiles
+        sections = merged(file.sections, sections)
         settings |= file.settings
         setting_places |= file.setting_places
     problems = [
         problem for file, more in zip(files, notes, strict=True) for problem in _ordered(file.problems + more.all)
     ]
     return Loaded(
-        Snapshot(MappingProxyType(sealed.specs), MappingProxyType(roles), MappingProxyType(profiles)),
+        Snapshot(MappingProxyType(sealed.specs), MappingProxyType(roles), MappingProxyType(profiles), sections),
         tuple(problems),
         settings,
         tuple(file.path for file in files),
@@ -140,7 +144,7 @@ def _read_file(path: Path) -> _File:
     origin = Origin(absolute, project_folder(absolute), client.habits)
     for root in parsed.roots:
         _read_document(root, origin, file, notes)
-    if parsed.roots and not notes.all and not any((file.drafts, file.roles, file.profiles, file.settings)):
+    if parsed.roots and not notes.all and not _declares(file):
         _say_what_it_is(parsed.roots[0], path, notes)
     file.problems = _in_file(path, text_problems + parsed.problems) + notes.all
     file.remarks = {draft.name: notes.remarks(draft.declared_name or draft.name) for draft in file.drafts}
@@ -189,9 +193,14 @@ def _read_document(root: Node, origin: Origin, file: _File, notes: Notes) -> Non
             file.drafts += interpret(reading, origin, notes)
             file.roles |= reading.roles
             file.profiles |= reading.profiles
+            file.sections = merged(file.sections, reading.sections)
             file.settings |= reading.settings
             file.setting_places |= reading.setting_places
             return
+
+
+def _declares(file: _File) -> bool:
+    return any((file.drafts, file.roles, file.profiles, file.settings)) or file.sections != Sections()
 
 
 def _say_what_it_is(root: Node, path: Path, notes: Notes) -> None:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 import msgspec
 
+from garrison.catalog.sections import Sections
 from garrison.catalog.spec import ProfileSpec, RoleSpec, ServerSpec
 
 
@@ -17,9 +18,10 @@ class Snapshot:
     servers: Mapping[str, ServerSpec] = field(default_factory=lambda: MappingProxyType({}))
     roles: Mapping[str, RoleSpec] = field(default_factory=lambda: MappingProxyType({}))
     profiles: Mapping[str, ProfileSpec] = field(default_factory=lambda: MappingProxyType({}))
+    sections: Sections = field(default_factory=Sections)
 
     @property
     def version(self) -> str:
         """The content's address: 16 hexadecimal digits of SHA-256 over the specs."""
-        content = [self.servers, self.roles, self.profiles]
+        content = [self.servers, self.roles, self.profiles, self.sections]
         return hashlib.sha256(msgspec.json.encode(content, order="sorted", enc_hook=dict)).hexdigest()[:16]

@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 import msgspec
 
+from garrison.catalog.sections import Sections
 from garrison.catalog.snapshot import Snapshot
 from garrison.catalog.spec import ProfileSpec, RoleSpec, ServerSpec
 from garrison.kernel.errors import Invalid, NotFound
@@ -19,6 +20,7 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
     servers: dict[str, ServerSpec] = {}
     roles: dict[str, RoleSpec] = {}
     profiles: dict[str, ProfileSpec] = {}
+    sections: Sections = Sections()
 
 
 class Desired(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,11 +45,17 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
 
     def snapshot(self) -> Snapshot:
         kept = self.catalog
-        return Snapshot(MappingProxyType(kept.servers), MappingProxyType(kept.roles), MappingProxyType(kept.profiles))
+        frozen = (MappingProxyType(kept.servers), MappingProxyType(kept.roles), MappingProxyType(kept.profiles))
+        return Snapshot(*frozen, kept.sections)
 
 
 def catalog_of(snapshot: Snapshot) -> Catalog:
-    return Catalog(servers=dict(snapshot.servers), roles=dict(snapshot.roles), profiles=dict(snapshot.profiles))
+    return Catalog(
+        servers=dict(snapshot.servers),
+        roles=dict(snapshot.roles),
+        profiles=dict(snapshot.profiles),
+        sections=snapshot.sections,
+    )
 
 
 def write_desired(home: Home, desired: Desired) -> None:

@@ -21,6 +21,7 @@ from garrison.catalog.draft import Draft, Text
 from garrison.catalog.family import Family, Origin, Reading
 from garrison.catalog.notes import Notes, Place, brief, did_you_mean
 from garrison.catalog.parse.tree import Entry, Listing, Node, Scalar, Table, plain
+from garrison.catalog.sections import CHECKS, Sections, sections_of
 from garrison.catalog.shown_checks import check_profiles, check_shown
 from garrison.catalog.spec import Filter, GrantSpec, Offer, ProfileSpec, RoleSpec, Selection
 
@@ -30,13 +31,14 @@ _SERVER_KEYS = frozenset(ServerDocument.__struct_fields__)
 _ONLY_FOR_COMMANDS: Final = ("env", "cwd", "instances", "session", "sessions_max", "session_idle_s", "warm")
 
 
+_KEYS: Final = frozenset({"servers", "roles", "profiles", "settings", *Sections.__struct_fields__})
+
+
 def _fits(root: Node, origin: Origin) -> bool:
     """By name; a file of another name must look like ours and like nobody else's."""
     if origin.path.name in FILE_NAMES:
         return True
-    if not isinstance(root, Table) or not {"servers", "roles", "profiles", "settings"} >= {
-        key for key in root.keys if not key.startswith("x-")
-    }:
+    if not isinstance(root, Table) or not {key for key in root.keys if not key.startswith("x-")} <= _KEYS:
         return False
     servers = root.get("servers")
     if not isinstance(servers, Table) or not servers.entries:
@@ -59,6 +61,7 @@ def _read(root: Node, origin: Origin, notes: Notes) -> Reading:
             reading.drafts.append(draft)
     reading.roles = {name: _role(name, role) for name, role in document.roles.items()}
     reading.profiles = {name: _profile(name, profile) for name, profile in document.profiles.items()}
+    reading.sections = sections_of(document)
     settings = root.get("settings")
     values = plain(settings) if isinstance(settings, Table) else {}
     reading.settings = values if isinstance(values, dict) else {}
@@ -66,6 +69,8 @@ def _read(root: Node, origin: Origin, notes: Notes) -> Reading:
     _check_grants(root.get("roles"), frozenset(document.servers), notes)
     check_shown(reading.drafts, root.get("servers"), notes)
     check_profiles(root.get("profiles"), frozenset(document.servers), notes)
+    for check in CHECKS:
+        check(root, reading.sections, notes)
     return reading
 
 
