@@ -17,12 +17,16 @@ from garrison.protection.reader import show as show_entries
 from garrison.protection.reader import tail as tail_entries
 from garrison.protection.reader import verify as verify_ledger
 from garrison.surfaces.cli import exits
+from garrison.surfaces.cli.audit_export import export
 from garrison.surfaces.cli.options import EnvOption, HomeOption, OutputOption, home_of
 from garrison.surfaces.cli.output import Form, say, show
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 COLUMNS = ("seq", "time", "kind", "principal", "action", "server", "target", "outcome", "duration_us")
 POLL_S = 0.5
+
+
+app.command("export")(export)
 
 
 @app.callback()

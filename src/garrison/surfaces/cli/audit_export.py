@@ -1,0 +1,41 @@
+"""`garrison audit export`: the ledger's entries, in the formats that others read."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from garrison.kernel.errors import Invalid
+from garrison.protection.exporting import Format, Request
+from garrison.protection.place import Place
+from garrison.surfaces.cli.options import EnvOption, HomeOption, home_of
+
+FORMATS: Final[Mapping[str, Format]] = {}
+"""Format → the function that makes it, piece by piece (protection/exporting.py)."""
+
+
+def export(
+    form: Annotated[str, typer.Option("--format", help=f"One of: {', '.join(FORMATS)}.")] = "jsonl",
+    first: Annotated[int, typer.Option("--from", metavar="SEQ", min=1, help="The first entry.")] = 1,
+    last: Annotated[int, typer.Option("--to", metavar="SEQ", min=0, help="The last entry; 0: to the end.")] = 0,
+    file: Annotated[
+        Path | None, typer.Option("--file", help="Write here (mode 0600) instead of stdout.", show_default=False)
+    ] = None,
+    home: HomeOption = None,
+    env_name: EnvOption = "",
+) -> None:
+    """Write entries out. `jsonl` carries the proofs with which others verify it, with the public key and nothing else.
+
+    Examples: garrison audit export > all.jsonl; garrison audit export --from 1000 --to 1999 --file some.jsonl
+    """
+    if form not in FORMATS:
+        raise Invalid("export.format", f"There is no export format {form!r}.", f"one of: {', '.join(FORMATS)}")
+    request = Request(Place(home_of(home, env_name).ledger), first, last)
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600) if file else os.dup(sys.stdout.fileno())
+    with os.fdopen(descriptor, "wb") as out:
+        out.writelines(FORMATS[form](request))
