@@ -13,11 +13,12 @@ from msgspec import inspect
 
 from garrison.catalog.coerce import kind_of
 from garrison.catalog.documents import FilterDocument, GrantDocument, OfferDocument, SelectionDocument
+from garrison.catalog.issuers import ClaimsSpec, IssuerSpec
 from garrison.catalog.notes import Notes, brief, did_you_mean
 from garrison.catalog.parse.tree import Listing, Node, Scalar, Table, plain
 from garrison.catalog.problems import Severity
 
-FATEFUL: Final = frozenset({GrantDocument, FilterDocument, OfferDocument, SelectionDocument})
+FATEFUL: Final = frozenset({GrantDocument, FilterDocument, OfferDocument, SelectionDocument, IssuerSpec, ClaimsSpec})
 """Where a misspelt key must not pass: without its `servers:` a grant would be one for all of them."""
 
 WRONG: Any = msgspec.UNSET
@@ -57,7 +58,17 @@ def _struct(node: Node, wanted: inspect.StructType, where: str, notes: Notes) ->
             value = decode(entry.value, field.type, entry.key, notes)
             if value is not WRONG:
                 values[field.name] = value
-    return wanted.cls(**values)
+    return wanted.cls(**values) if _is_complete(node, wanted, values, where, notes) else WRONG
+
+
+def _is_complete(node: Table, wanted: inspect.StructType, values: dict[str, Any], where: str, notes: Notes) -> bool:
+    """Whether all that must be said is there; what was there and wrong has been complained about already."""
+    needed = [field for field in wanted.fields if field.required and field.name not in values]
+    for field in needed:
+        if field.encode_name not in node.keys:
+            message = f"{brief(where)} lacks {brief(field.encode_name)}, which has no default"
+            notes.error("config.missing_key", message, "see the annotated example", node.place)
+    return not needed
 
 
 def _absent(node: Node) -> bool:

@@ -7,10 +7,12 @@ schema. It holds references in place of secrets, as specs do.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
+from garrison.catalog.issuers import Issuers, check_issuers
+from garrison.catalog.limits import Limits, check_limits
 from garrison.catalog.notes import Notes
 from garrison.catalog.parse.tree import Table
 
@@ -18,9 +20,15 @@ from garrison.catalog.parse.tree import Table
 class Sections(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Besides servers, roles, profiles and settings, whose types the reader translates."""
 
+    issuers: Issuers = {}
+    limits: Limits = {}
+
 
 Check = Callable[[Table, Sections, Notes], None]
-CHECKS: Final[tuple[Check, ...]] = ()
+CHECKS: Final[tuple[Check, ...]] = (
+    lambda root, sections, notes: check_issuers(root, sections.issuers, notes),
+    lambda root, sections, notes: check_limits(root, sections.limits, notes),
+)
 """What types cannot say, each told at its place: they get the whole document."""
 
 
@@ -34,7 +42,7 @@ def merged(first: Sections, second: Sections) -> Sections:
     return Sections(**{name: _both(name, first, second) for name in Sections.__struct_fields__})
 
 
-def _both(name: str, first: Sections, second: Sections) -> object:
+def _both(name: str, first: Sections, second: Sections) -> Any:
     mine, other = getattr(first, name), getattr(second, name)
     if isinstance(mine, dict):
         return {**other, **mine}
