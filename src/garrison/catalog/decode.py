@@ -14,11 +14,23 @@ from msgspec import inspect
 from garrison.catalog.coerce import kind_of
 from garrison.catalog.documents import FilterDocument, GrantDocument, OfferDocument, SelectionDocument
 from garrison.catalog.issuers import ClaimsSpec, IssuerSpec
+from garrison.catalog.limits import AmountsSpec, LimitSpec
 from garrison.catalog.notes import Notes, brief, did_you_mean
 from garrison.catalog.parse.tree import Listing, Node, Scalar, Table, plain
 from garrison.catalog.problems import Severity
 
-FATEFUL: Final = frozenset({GrantDocument, FilterDocument, OfferDocument, SelectionDocument, IssuerSpec, ClaimsSpec})
+FATEFUL: Final = frozenset(
+    {
+        GrantDocument,
+        FilterDocument,
+        OfferDocument,
+        SelectionDocument,
+        IssuerSpec,
+        ClaimsSpec,
+        LimitSpec,
+        AmountsSpec,
+    }
+)
 """Where a misspelt key must not pass: without its `servers:` a grant would be one for all of them."""
 
 WRONG: Any = msgspec.UNSET
