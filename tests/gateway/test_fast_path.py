@@ -85,7 +85,7 @@ CASES = [
     Case("none", False, edit=without_param("arguments")),
     Case("arguments null", False, edit=with_params(arguments=None)),
     Case("arguments a list", False, edit=with_params(arguments=[1])),
-    Case("a key twice", True, rewrite=replacing(b'{"what":', b'{"what": 7, "what":')),
+    Case("a key twice", False, rewrite=replacing(b'{"what":', b'{"what": 7, "what":')),
     Case("a bad key twice", False, rewrite=replacing(b'{"what": "say"', b'{"what": "say", "what": 7')),
     Case("nested", None, rewrite=replacing(b'"say"', b'"say", "any": ' + NESTED)),
     Case("nested too deep", False, rewrite=replacing(b'"say"', b'"say", "any": ' + TOO_DEEP)),
@@ -105,7 +105,7 @@ CASES = [
     Case("id true", False, edit=lambda body: {**body, "id": True}),
     Case("id null", False, edit=lambda body: {**body, "id": None}),
     Case("no id", False, edit=without("id")),
-    Case("id twice", True, rewrite=replacing(b'"id": 1', b'"id": 1, "id": 2')),
+    Case("id twice", False, rewrite=replacing(b'"id": 1', b'"id": 1, "id": 2')),
     # envelope
     Case("extra member", False, edit=lambda body: {**body, "more": 1}),
     Case("a result too", False, edit=lambda body: {**body, "result": {}}),

@@ -80,7 +80,7 @@ class Decisions:
         connection = call.connection or upstream.connection
         if connection is not None and connection.closed is None:
             key = (name, call.request.client)
-            self._flows.add(call.request.head, key, self._flow(call, upstream, connection, until_ns), now_ns)
+            self._flows.add(call.request.head, key, self._flow(call, upstream, connection, name, until_ns), now_ns)
 
     def _until_ns(self, call: Call) -> int:
         """How long what was decided of the call may hold from now on. A key or session that ends is not outlived."""
@@ -108,7 +108,7 @@ class Decisions:
         own = self._stages.own
         return not (own.views and own.views_of(_holder(call)))
 
-    def _flow(self, call: Call, upstream: Upstream, connection: Connection, until_ns: int) -> Flow:
+    def _flow(self, call: Call, upstream: Upstream, connection: Connection, shown: str, until_ns: int) -> Flow:
         definition, principal, stages = call.definition, call.principal, self._stages
         assert definition is not None
         assert principal is not None
@@ -136,6 +136,7 @@ class Decisions:
             params={key: value.copy() for key, value in call.params.items() if key != "arguments"},
             accepts=definition.input.is_valid if definition.input is not None else None,
             returns=definition.output.is_valid if definition.output is not None else None,
+            colons=flows.colons_of(shown, meta),
             before=before,
             after=after,
             headers=connection.headers(call.method, sent),

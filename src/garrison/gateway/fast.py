@@ -7,7 +7,7 @@ import logging
 import time
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw
 
 from garrison.gateway import flows
 from garrison.gateway.breakers import Verdict
@@ -15,7 +15,7 @@ from garrison.gateway.call import Call, HttpRequest, Outcome, Sink
 from garrison.gateway.decisions import Decisions, Stages
 from garrison.gateway.exchange import Exchange
 from garrison.gateway.fastcall import FastCall
-from garrison.gateway.flows import Flow
+from garrison.gateway.flows import Asked, Flow
 from garrison.gateway.outbound import JSON
 from garrison.gateway.pipeline import Pipeline
 from garrison.kernel.clock import Clock
@@ -24,6 +24,7 @@ from garrison.kernel.ids import Ids
 from garrison.protection.ledger import Ledger
 from garrison.protocol import methods
 from garrison.protocol.messages import encode, raw
+from garrison.protocol.wellformed import is_plain
 
 TICK_S = 0.1
 """How often deadlines are looked at: one look at all calls costs less than a timer for each."""
@@ -65,17 +66,18 @@ class FastPath:
         if flow is None or asked.meta != flow.meta or now_ns >= flow.until_ns or not self._holds(flow):
             return False
         try:
-            if flow.accepts is not None and not flow.accepts(asked.arguments):
-                return False
-            rpc_id, arguments = encode(message.id), encode(asked.arguments)
+            arguments = _judged(flow, request.body, asked)
+            rpc_id = encode(message.id)
         except Exception:  # noqa: BLE001 (boundary: what cannot be judged or written here, the stages refuse)
+            return False
+        if arguments is None:
             return False
         is_shut = self._shed.in_flight >= self._shed.room or (
             flow.breaker is not None and flow.breaker.state != "closed"
         )
         if is_shut or not self._within_limits(flow.account, flow.upstream):
             return False
-        call = FastCall(self, flow, self._new_id(), request, sink, rpc_id, asked.arguments, now_ns)
+        call = FastCall(self, flow, self._new_id(), request, sink, rpc_id, asked.arguments or {}, now_ns)
         try:
             seated = flow.breaker is not None or self._seat(call)
             if seated:
@@ -172,3 +174,12 @@ class FastPath:
                 call.expire()
         if self._under_way:
             self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+
+
+def _judged(flow: Flow, body: bytes | bytearray, asked: Asked) -> bytes | None:
+    """The arguments as they are to be sent; None where the schema or the text's own form is not as it should be."""
+    given, colons = (asked.arguments, flow.colons) if asked.arguments is not UNSET else ({}, flow.colons - 1)
+    if flow.accepts is not None and not flow.accepts(given):
+        return None
+    written = encode(given)
+    return written if is_plain(body, colons + written.count(b":")) else None

@@ -50,11 +50,11 @@ _Int = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 _Str = Annotated[str, Meta(max_length=100)]
 
 
-class _Asked(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+class Asked(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """`params` of a call that wants nothing special."""
 
     name: str
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, Any] | UnsetType = UNSET
     meta: Raw | UnsetType = msgspec.field(default=UNSET, name="_meta")
 
 
@@ -65,7 +65,7 @@ class Message(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     id: _Int | _Str
     """Larger ones take the long way, where ids have a bound."""
     method: Literal["tools/call"]
-    params: _Asked
+    params: Asked
 
 
 read = msgspec.json.Decoder(Message).decode
@@ -103,6 +103,8 @@ class Flow:
     """Checks arguments; None where the tool has no usable schema."""
     returns: Valid | None
     """Checks structured content; None where none is owed."""
+    colons: int
+    """How many stand in a request, but for those in its arguments."""
     before: bytes
     after: bytes
     """The request to the server around its arguments, from the id on."""
@@ -177,6 +179,12 @@ def shown_name(request: HttpRequest) -> str | None:
         return read(request.body).params.name
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def colons_of(name: str, meta: Raw | UnsetType) -> int:
+    """How many a request has around its arguments: one for each member, and those in what calls alike repeat."""
+    in_meta = 0 if meta is UNSET else 1 + bytes(meta).count(b":")
+    return 6 + encode(name).count(b":") + in_meta
 
 
 def frame_around(sent: Params) -> tuple[bytes, bytes]:

@@ -15,7 +15,7 @@ from garrison.gateway.heads import HeadReading, reading_of
 from garrison.gateway.refusals import ProtocolError, header_mismatch, unsupported_version
 from garrison.gateway.sessions import Sessions
 from garrison.kernel.errors import GarrisonError
-from garrison.protocol import codes, methods
+from garrison.protocol import codes, methods, wellformed
 from garrison.protocol.messages import (
     EMPTY,
     Id,
@@ -37,6 +37,11 @@ ID_BYTES_MAX = 1024
 
 _FIRST_BYTE = {methods.META_VERSION: ord('"'), methods.META_CAPABILITIES: ord("{")}
 """What a modern client has to say of itself: a text and an object."""
+
+
+_ENVELOPE = frozenset(Message.__struct_fields__)
+_JUDGED = frozenset({"name", "arguments", "uri", "cursor", "_meta"})
+"""Members of params that decisions are made by."""
 
 
 class _MetaReading:
@@ -86,6 +91,7 @@ class Inbound:
         message = call.message = read_message(call.request.body)
         if message.id is not UNSET and message.id is not None and message.method is not UNSET:
             call.rpc_id = _checked_id(message.id)
+        _check_form(call.request.body)
         call.method = "response" if message.method is UNSET else message.method
         if call.rpc_id is None:  # a posted response has the id of our question, and gets no answer
             unanswered.check(message, call.request.body)
@@ -164,6 +170,22 @@ def read_message(body: bytes | bytearray) -> Message:
     return message
 
 
+def _check_form(body: bytes | bytearray) -> None:
+    """The envelope has been read; here the whole is looked at, what nobody reads included."""
+    flaw = wellformed.flaw(body)
+    if flaw:
+        raise ProtocolError("protocol.ambiguous", f"the body cannot be taken: {flaw}", codes.INVALID_REQUEST)
+    _check_spelling(members(body), _ENVELOPE, "the body")
+
+
+def _check_spelling(found: Params, known: frozenset[str], where: str) -> None:
+    """Some servers fold case: to them `Name` beside `name` would be the tool that nobody judged."""
+    name = wellformed.folded(found, known)
+    if name is not None:
+        message = f"{where} has a member {name[:100]!r}, which could be taken for {name.lower()[:100]!r}"
+        raise ProtocolError("protocol.ambiguous", message, codes.INVALID_REQUEST)
+
+
 def _unreadable(body: bytes | bytearray) -> ProtocolError:
     """No JSON at all, or JSON that is no message."""
     try:
@@ -192,9 +214,11 @@ def _is_whole(message: Message) -> bool:
 
 def _params(message: Message) -> Params:
     try:
-        return params_of(message)
+        params = params_of(message)
     except (msgspec.MsgspecError, RecursionError):
         raise ProtocolError("protocol.params", "params must be an object", codes.INVALID_PARAMS) from None
+    _check_spelling(params, _JUDGED, "params")
+    return params
 
 
 def _meta(params: Params) -> Params:

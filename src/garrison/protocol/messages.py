@@ -68,7 +68,7 @@ def is_error_response(body: bytes) -> bool:
     return True
 
 
-def members(raw: Raw | bytes) -> Params:
+def members(raw: Raw | bytes | bytearray) -> Params:
     """The members of any JSON object, each raw."""
     return decode_params(raw)
 
