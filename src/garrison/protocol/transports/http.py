@@ -18,6 +18,7 @@ from garrison.protocol.transports.heads import fixed_headers, status_error
 from garrison.protocol.transports.http_answers import Answer, Resumed, ServerStream
 from garrison.protocol.transports.links import Exchange, LinkPool
 from garrison.protocol.transports.origin import parse_url
+from garrison.protocol.transports.outbound import Way
 from garrison.protocol.transports.renewal import Renewals, body_of, says_session_lost, session_of
 
 if TYPE_CHECKING:
@@ -42,10 +43,10 @@ class HttpTransport:
 
     cancels_by_closing = True
 
-    def __init__(self, url: str, headers: Mapping[str, str], *, label: str) -> None:
-        """Raises `Invalid` when the URL or a header cannot be used."""
+    def __init__(self, url: str, headers: Mapping[str, str], *, label: str, way: Way | None = None) -> None:
+        """Raises `Invalid` when the URL or a header cannot be used. `way`: how far its name may lead."""
         self._origin = parse_url(url)
-        self._pool = LinkPool(self._origin)
+        self._pool = LinkPool(self._origin, way=way)
         self._fixed = fixed_headers(self._origin.authority, url, headers)
         self._label = label
         self.connection: Connection

@@ -11,11 +11,12 @@ from typing import NamedTuple, Protocol, cast
 
 import httptools
 
+from garrison.kernel.errors import GarrisonError
 from garrison.kernel.outbox import Outbox
 from garrison.protocol.transports.known_heads import KnownHeads
 from garrison.protocol.transports.origin import Origin
+from garrison.protocol.transports.outbound import Way, why_not
 
-CONNECT_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 1.0
 LINKS_MAX = 256
 """Connections to one origin; further exchanges queue."""
@@ -26,6 +27,10 @@ HEAD_BYTES_MAX = 64 * 1024
 """Bound of a response's status line and headers."""
 KNOWN_BODY_BYTES_MAX = 1024 * 1024
 """Larger answers never come in one piece."""
+
+
+_LISTED = frozenset({"www-authenticate", "cache-control"})
+"""Headers that may come more than once, and mean all together (RFC 9110, 5.3)."""
 
 
 class Answered(NamedTuple):
@@ -219,7 +224,10 @@ class Link(asyncio.Protocol):
         self._surplus = self._complete  # a second response to one request: this link is not to be trusted
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        if key in _LISTED and key in self._headers:
+            text = f"{self._headers[key]}, {text}"
+        self._headers[key] = text
 
     def on_headers_complete(self) -> None:
         status = self._status()
@@ -273,10 +281,14 @@ class Link(asyncio.Protocol):
 
 
 class LinkPool:
-    """Warm links to one origin. The newest idle link is used first, so that the surplus goes stale and closes."""
+    """Warm links to one origin. The newest idle link is used first, so that the surplus goes stale and closes.
 
-    def __init__(self, origin: Origin, *, tls_context: ssl.SSLContext | None = None) -> None:
+    Every new link takes `way`, which judges anew where the origin's name leads.
+    """
+
+    def __init__(self, origin: Origin, *, way: Way | None = None, tls_context: ssl.SSLContext | None = None) -> None:
         self._origin = origin
+        self._way = way or Way()
         self._tls = (tls_context or ssl.create_default_context()) if origin.tls else None
         self._idle: list[Link] = []
         self._links: set[Link] = set()
@@ -359,15 +371,11 @@ class LinkPool:
         task.add_done_callback(self._connecting.discard)
 
     async def _open(self, exchange: Exchange) -> None:
-        origin = self._origin
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                _, link = await asyncio.get_running_loop().create_connection(
-                    lambda: Link(self), origin.host, origin.port, ssl=self._tls
-                )
-        except (OSError, TimeoutError) as error:
+            link = await self._way.open(lambda: Link(self), self._origin, self._tls)
+        except (OSError, TimeoutError, GarrisonError) as error:
             if not exchange.aborted:
-                exchange.broken(_why(error), sent=False)
+                exchange.broken(why_not(error), sent=False)
             self._connect_next()
             return
         if not link.usable:
@@ -385,15 +393,3 @@ class LinkPool:
 def _answered(headers: dict[str, str]) -> Answered:
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     return Answered(200, headers, kind == "application/json" and "mcp-session-id" not in headers)
-
-
-def _why(error: OSError) -> str:
-    if isinstance(error, ConnectionRefusedError):
-        return "connection refused"
-    if isinstance(error, TimeoutError):
-        return f"no connection within {CONNECT_TIMEOUT_S:g} s"
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its TLS certificate is not trusted ({error.verify_message})"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS failed: {error.reason or error}"
-    return error.strerror or str(error) or type(error).__name__

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from garrison.kernel.errors import Invalid
+from garrison.protocol.addresses import plain_host
+
+FOUND_URL_CHARS_MAX = 2048
 
 
 @dataclass(frozen=True)
@@ -23,24 +26,34 @@ class Origin:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
 
+    @property
+    def base(self) -> str:
+        """The URL up to its path: what browsers call an origin."""
+        return f"{'https' if self.tls else 'http'}://{self.authority}"
+
 
 def parse_url(url: str) -> Origin:
-    """Raises `Invalid` when it is no absolute http or https URL."""
+    """Raises `Invalid` when it is no absolute http or https URL, or when readers could understand it differently."""
     try:
         parts = urlsplit(url)
         port = parts.port
-        host = _ascii(parts.hostname or "")
+        host = parts.hostname or ""
     except ValueError:  # its text may hold a password: it is not passed on
         raise Invalid("url.invalid", "the URL cannot be read", "write it as https://host/path") from None
     if parts.scheme not in ("http", "https") or not host:
         raise Invalid("url.invalid", "the URL is not an absolute http or https URL", "write it as https://host/path")
+    if "\\" in url or any(char <= " " for char in url):
+        raise Invalid("url.invalid", "the URL holds characters that must be percent-encoded")
+    host = plain_host(host)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    if not target.isascii() or any(char <= " " for char in target + host):
+    if not target.isascii():
         raise Invalid("url.invalid", "the URL holds characters that must be percent-encoded")
     tls = parts.scheme == "https"
     return Origin(host, port or (443 if tls else 80), tls, target)
 
 
-def _ascii(host: str) -> str:
-    """The name as DNS wants it. Raises `UnicodeError`, a `ValueError`, when it cannot be one."""
-    return host if ":" in host else host.encode("idna").decode()
+def parse_found_url(url: str) -> Origin:
+    """A URL that a server or a token has named: without a user, without a fragment, and of moderate length."""
+    if len(url) > FOUND_URL_CHARS_MAX or "@" in url.partition("://")[2].partition("/")[0] or "#" in url:
+        raise Invalid("url.invalid", "the URL that was named holds a user or a fragment, or is too long")
+    return parse_url(url)

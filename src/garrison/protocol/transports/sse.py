@@ -15,6 +15,7 @@ from garrison.protocol.headers import Headers
 from garrison.protocol.transports.heads import fixed_headers, is_event_stream, status_error
 from garrison.protocol.transports.links import Exchange, LinkPool
 from garrison.protocol.transports.origin import Origin, parse_url
+from garrison.protocol.transports.outbound import Way
 
 if TYPE_CHECKING:
     from garrison.protocol.connection import Connection
@@ -31,11 +32,11 @@ class SseTransport:
 
     cancels_by_closing = False
 
-    def __init__(self, url: str, headers: Mapping[str, str], *, label: str) -> None:
-        """Raises `Invalid` when the URL or a header cannot be used."""
+    def __init__(self, url: str, headers: Mapping[str, str], *, label: str, way: Way | None = None) -> None:
+        """Raises `Invalid` when the URL or a header cannot be used. `way`: how far its name may lead."""
         self._url = url
         self._origin = parse_url(url)
-        self._pool = LinkPool(self._origin)
+        self._pool = LinkPool(self._origin, way=way)
         self._fixed = fixed_headers(self._origin.authority, url, headers)
         self._label = label
         self._connection: Connection | None = None
