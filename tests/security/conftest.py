@@ -1,0 +1,11 @@
+"""Fixtures of the security tests; lets them import the fixture servers, scripts that import their neighbours."""
+
+from __future__ import annotations
+
+import sys
+
+from running_fleet import SERVERS, start_fleet
+
+sys.path.append(str(SERVERS))
+
+__all__ = ["start_fleet"]
