@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from garrison.catalog.limits import METRICS, AmountsSpec, LimitSpec, Metric, amount_of, rate_of
 from garrison.identity.principals import Principal
-from garrison.policy.buckets import Bucket, Period, Purse, Quota
+from garrison.policy.buckets import Bucket, Elsewhere, Period, Purse, Quota, Share
 
 BYTES_PER_TOKEN: Final = 4
 """The estimate that providers of models give for English text and code."""
@@ -66,6 +66,10 @@ class Meter:
     elsewhere: int = 0
     spent: dict[Metric, float] = field(default_factory=lambda: dict.fromkeys(METRICS, 0.0))
     """Since others were last told."""
+    told: int = 0
+    """Calls in flight here, when others were last told."""
+    is_shared: bool = False
+    """Whether other gateways count at the same."""
     refused: int = 0
     used_s: float = 0.0
 
@@ -80,12 +84,18 @@ class Meter:
     def quotas(self) -> Iterable[tuple[Metric, Quota]]:
         return ((metric, purse) for metric, purse in self.purses if isinstance(purse, Quota))
 
+    def shares(self) -> Iterable[Share]:
+        return (purse for _, purse in self.purses if isinstance(purse, Share))
+
     def is_idle(self, now_s: float) -> bool:
         """Whether it could be made anew without anybody noticing."""
         if self.in_flight or any(self.spent.values()):
             return False
         for _, purse in self.purses:
-            if isinstance(purse, Bucket) and not purse.is_full(now_s):
+            bucket = purse.own if isinstance(purse, Share) else purse
+            if isinstance(bucket, Bucket) and not bucket.is_full(now_s):
+                return False
+            if isinstance(purse, Share) and purse.held > 0:
                 return False
             if isinstance(purse, Quota) and purse.unsaved:
                 return False
@@ -106,17 +116,23 @@ def compiled(specs: Mapping[str, LimitSpec]) -> tuple[Rule, ...]:
     return tuple(Rule(name, spec) for name, spec in specs.items())
 
 
-def meter_of(rule: Rule, subject: str, label: str, principal: str, now_s: float) -> Meter:
-    """A meter at which nothing was used yet."""
+def meter_of(
+    rule: Rule, subject: str, label: str, principal: str, now_s: float, elsewhere: Elsewhere | None = None
+) -> Meter:
+    """A meter at which nothing was used yet. `elsewhere`: where it is counted, if not here alone."""
     spec = rule.spec
+    shared = elsewhere if spec.shared else None
     purses: list[tuple[Metric, Purse]] = []
     for metric in METRICS:
         if rate := getattr(spec, metric):
             capacity, per_s = bounds_of(spec, metric, rate)
-            purses.append((metric, Bucket(capacity, per_s, capacity, now_s)))
+            bucket = Bucket(capacity, per_s, capacity, now_s)
+            drawn = shared is not None and metric == "calls"
+            purses.append((metric, Share(bucket, shared) if shared is not None and drawn else bucket))
     purses += _quotas(spec.daily, "day")
     purses += _quotas(spec.monthly, "month")
-    return Meter(rule, subject, label, principal, tuple(purses), spec.concurrent or math.inf, used_s=now_s)
+    most = spec.concurrent or math.inf
+    return Meter(rule, subject, label, principal, tuple(purses), most, used_s=now_s, is_shared=shared is not None)
 
 
 def bounds_of(spec: LimitSpec, metric: Metric, rate: str) -> tuple[float, float]:

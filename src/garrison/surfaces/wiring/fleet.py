@@ -12,6 +12,7 @@ from garrison.catalog.snapshot import Snapshot
 from garrison.gateway.cursors import Cursors
 from garrison.gateway.gateway import Gateway, Parts
 from garrison.gateway.kept import KeptAnswers
+from garrison.gateway.metering import Metering
 from garrison.gateway.parked import ParkedCalls
 from garrison.gateway.retries import RetryPolicy
 from garrison.gateway.sessions import Sessions
@@ -56,6 +57,7 @@ class Fleet:
     authoriser: Authoriser
     ledger: Ledger
     metrics: Metrics
+    metering: Metering
     reaper: Reaper
     relays: Relays
     """For other workers, where there are some."""
@@ -80,6 +82,7 @@ def build(
     directory = Directory(policies.spread(settings, clock, worker))
     directory.apply(snapshot)
     session_key = _session_key(home)
+    metering = Metering(snapshot.sections.limits, clock.monotonic_s, clock.wall_ns, metrics)
     parts = Parts(
         directory=directory,
         keys=keys,
@@ -93,6 +96,7 @@ def build(
         clock=clock,
         ids=SequenceIds(),
         identity=IDENTITY,
+        metering=metering,
         limits=policies.limits(settings),
         breaker=policies.breaker(settings),
         shed=ShedPolicy(settings.limits.concurrent_calls_of_all, settings.limits.lag_s_max),
@@ -111,7 +115,19 @@ def build(
     drain_s = settings.edge.drain_s
     supervisor.subscribe(lambda name, observed, link: follow(gateway.own, observed, link, drain_s))
     return Fleet(
-        home, settings, directory, supervisor, dialer, gateway, keys, authoriser, ledger, metrics, reaper, relays
+        home,
+        settings,
+        directory,
+        supervisor,
+        dialer,
+        gateway,
+        keys,
+        authoriser,
+        ledger,
+        metrics,
+        metering,
+        reaper,
+        relays,
     )
 
 
@@ -134,6 +150,7 @@ async def stop(fleet: Fleet) -> None:
 async def apply(fleet: Fleet, snapshot: Snapshot) -> Sequence[Action]:
     """Let a new snapshot take over: the gateway's view first, then the instances."""
     fleet.authoriser.replace(snapshot.roles)
+    fleet.metering.replace(snapshot.sections.limits)
     fleet.directory.apply(snapshot)
     return await fleet.supervisor.apply(snapshot)
 
