@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from garrison.catalog.access import Effect, WhenSpec
+from garrison.catalog.credentials import AuthSpec
 from garrison.catalog.sections import Sections
 
 Word = str | int | float | bool

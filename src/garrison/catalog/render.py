@@ -9,8 +9,6 @@ from typing import Final
 import msgspec
 
 from garrison.catalog.access import WhenSpec
-import msgspec
-
 from garrison.catalog.parse.tree import Plain
 from garrison.catalog.spec import Filter, GrantSpec, Offer, ProfileSpec, RoleSpec, ServerSpec
 
@@ -61,7 +59,7 @@ def server(spec: ServerSpec, cwd: str, remarks: Iterable[str]) -> Iterator[str]:
     yield from _map("headers", spec.headers)
     if spec.auth is not None:
         yield "    auth:"
-        yield from tree(msgspec.to_builtins(spec.auth), 6)
+        yield from tree(msgspec.json.decode(msgspec.json.encode(spec.auth)), 6)
     if spec.allow_private:
         yield "    allow_private: true"
     yield from _map("env", spec.env)

@@ -10,9 +10,8 @@ from typing import Literal
 
 import msgspec
 
-from garrison.catalog.credentials import AuthSpec
-
 from garrison.catalog.access import Effect, WhenSpec
+from garrison.catalog.credentials import AuthSpec
 
 Transport = Literal["stdio", "http", "sse"]
 Start = Literal["eager", "lazy"]

@@ -157,8 +157,7 @@ def _one_way(draft: Draft, table: Table, notes: Notes) -> bool:
 
 def _role(name: str, role: RoleDocument) -> RoleSpec:
     grants = tuple(
-        GrantSpec(**{name: getattr(grant, name) for name in GrantSpec.__struct_fields__})
-        for grant in role.grants
+        GrantSpec(**{name: getattr(grant, name) for name in GrantSpec.__struct_fields__}) for grant in role.grants
     )
     return RoleSpec(name=name, grants=grants, description=role.description)
 
