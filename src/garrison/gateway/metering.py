@@ -7,43 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-from garrison.catalog.limits import LimitSpec, Metric
+from garrison.catalog.limits import LimitSpec
 from garrison.identity.principals import Principal
 from garrison.policy import limits
-from garrison.policy.buckets import Elsewhere, Period, Share
-from garrison.policy.limits import OTHERS, SEPARATOR, Meter, Refusal, Rule
+from garrison.policy.buckets import Elsewhere, Share
+from garrison.policy.limits import OTHERS, SEPARATOR, Meter, Refusal, Rule, Saved, Used
 from garrison.telemetry.metrics import Metrics
 
 METERS_MAX = 100_000
 USED_MAX = 100_000
 CONCERNS_MAX = 10_000
-
-
-class Saved(NamedTuple):
-    """What a quota had used up in a window, as it was written down. `key`: rule and subject."""
-
-    key: str
-    metric: Metric
-    period: Period
-    starts_ns: int
-    used: float
-
-
-@dataclass(slots=True, eq=False)
-class Used:
-    """What calls of one principal and tool have used since it was last written down."""
-
-    principal: str
-    name: str
-    server: str
-    tool: str
-    calls: int = 0
-    refused: int = 0
-    bytes_in: int = 0
-    bytes_out: int = 0
-    result_tokens: int = 0
 
 
 class Drawing(Protocol):
@@ -81,13 +56,16 @@ class Metering:
         count_tokens: Callable[[int], int] = limits.estimated_tokens,
     ) -> None:
         self._now_s, self._wall_ns = monotonic_s, wall_ns
-        self._recall = recall
         self._count_tokens = count_tokens
         self._rules = limits.compiled(specs)
         self._meters: dict[str, Meter] = {}
         self._concerns: dict[tuple[object, ...], Concern] = {}
         self._used: dict[tuple[str, str, str], Used] = {}
         self.drawing: Drawing | None = None
+        self.recall = recall
+        self.has_peers = False
+        """Whether other workers count at the same."""
+        self._touched: set[Meter] = set()
         self.edition = object()
         """Another one whenever what concerns a call may be something else."""
         self.is_idle = not self._rules
@@ -151,6 +129,7 @@ class Metering:
     def enter(self, concern: Concern, size: int) -> None:
         now_s, used = self._now_s(), concern.used
         limits.enter(concern.meters, size, now_s, self._wall_ns())
+        self._touched.update(concern.meters)
         used.calls += 1
         used.bytes_in += size
         for meter, share in concern.shares:
@@ -167,6 +146,7 @@ class Metering:
         """It has ended, with a result of so many bytes."""
         tokens, used = self._count_tokens(size), concern.used
         limits.leave(concern.meters, size, tokens, self._now_s(), self._wall_ns())
+        self._touched.update(concern.meters)
         used.bytes_out += size
         used.result_tokens += tokens
 
@@ -176,6 +156,12 @@ class Metering:
         return [meter for meter, share in concern.shares if share.is_short(now_s)]
 
     # ── their life ──
+
+    def known(self, key: str) -> Meter | None:
+        return self._meters.get(key)
+
+    def now_s(self) -> float:
+        return self._now_s()
 
     def meter(self, key: str) -> Meter | None:
         """The meter of this key, made if there is none; None where its rule is not here."""
@@ -196,6 +182,11 @@ class Metering:
             self._used.clear()
             self._renew()
         return copies
+
+    def touched(self) -> set[Meter]:
+        """The meters at which something was counted since this was last asked."""
+        found, self._touched = self._touched, set()
+        return found
 
     def sweep(self) -> None:
         """Forget meters that could be made anew without anybody noticing."""
@@ -247,11 +238,12 @@ class Metering:
         meter = limits.meter_of(rule, subject, label, principal, self._now_s(), elsewhere)
         quotas = list(meter.quotas())
         if quotas:
-            saved = {(one.metric, one.period): one for one in self._recall(meter.key)}
+            saved = {(one.metric, one.period): one for one in self.recall(meter.key)}
             for metric, quota in quotas:
                 quota.left(self._now_s(), self._wall_ns())
                 if (one := saved.get((metric, quota.period))) is not None:
                     quota.learn(one.starts_ns, one.used)
+        meter.tells = meter.is_shared or self.has_peers
         self._meters[meter.key] = meter
         return meter
 

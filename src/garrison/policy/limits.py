@@ -64,6 +64,8 @@ class Meter:
     in_flight: int = 0
     """Here and, as far as is known, elsewhere."""
     elsewhere: int = 0
+    tells: bool = False
+    """Whether anybody else counts at the same: other workers, or other gateways."""
     spent: dict[Metric, float] = field(default_factory=lambda: dict.fromkeys(METRICS, 0.0))
     """Since others were last told."""
     told: int = 0
@@ -71,11 +73,10 @@ class Meter:
     is_shared: bool = False
     """Whether other gateways count at the same."""
     refused: int = 0
-    used_s: float = 0.0
+    key: str = ""
 
-    @property
-    def key(self) -> str:
-        return self.rule.name + SEPARATOR + self.subject
+    def __post_init__(self) -> None:
+        self.key = self.rule.name + SEPARATOR + self.subject
 
     @property
     def here(self) -> int:
@@ -100,6 +101,31 @@ class Meter:
             if isinstance(purse, Quota) and purse.unsaved:
                 return False
         return True
+
+
+class Saved(NamedTuple):
+    """What a quota had used up in a window, as it was written down. `key`: rule and subject."""
+
+    key: str
+    metric: Metric
+    period: Period
+    starts_ns: int
+    used: float
+
+
+@dataclass(slots=True, eq=False)
+class Used:
+    """What calls of one principal and tool have used since it was last written down."""
+
+    principal: str
+    name: str
+    server: str
+    tool: str
+    calls: int = 0
+    refused: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    result_tokens: int = 0
 
 
 class Refusal(NamedTuple):
@@ -131,8 +157,8 @@ def meter_of(
             purses.append((metric, Share(bucket, shared) if shared is not None and drawn else bucket))
     purses += _quotas(spec.daily, "day")
     purses += _quotas(spec.monthly, "month")
-    most = spec.concurrent or math.inf
-    return Meter(rule, subject, label, principal, tuple(purses), most, used_s=now_s, is_shared=shared is not None)
+    most, is_shared = spec.concurrent or math.inf, shared is not None
+    return Meter(rule, subject, label, principal, tuple(purses), most, is_shared=is_shared, tells=is_shared)
 
 
 def bounds_of(spec: LimitSpec, metric: Metric, rate: str) -> tuple[float, float]:
@@ -156,7 +182,6 @@ def enter(meters: Sequence[Meter], size: int, now_s: float, wall_ns: int) -> Non
     """A call is made."""
     for meter in meters:
         meter.in_flight += 1
-        meter.used_s = now_s
         _take(meter, "calls", 1, now_s, wall_ns)
         _take(meter, "bytes_in", size, now_s, wall_ns)
 
@@ -211,7 +236,8 @@ _LY: Final[dict[Period, str]] = {"day": "daily", "month": "monthly"}
 
 
 def _take(meter: Meter, metric: Metric, amount: float, now_s: float, wall_ns: int) -> None:
-    meter.spent[metric] += amount
+    if meter.tells:
+        meter.spent[metric] += amount
     for counted, purse in meter.purses:
         if counted == metric:
             purse.take(amount, now_s, wall_ns)

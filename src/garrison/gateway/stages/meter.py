@@ -50,7 +50,10 @@ class Meters(Stage):
         assert drawing is not None
 
         async def draw() -> None:
-            await drawing.draw(short)
+            waiting = short
+            while waiting and not call.finished:
+                await drawing.draw(waiting)
+                waiting = self._metering.short(concern)
             if not call.finished:
                 self._count(call, concern)
 
