@@ -28,7 +28,7 @@ def test_the_annotated_example_is_right() -> None:
     assert loaded.problems == ()
     assert list(loaded.snapshot.servers) == ["files", "time", "git", "docs"]
     assert loaded.snapshot.servers["git"].env["GIT_TERMINAL_PROMPT"] == "0"
-    assert list(loaded.snapshot.roles) == ["reader", "developer"]
+    assert list(loaded.snapshot.roles) == ["reader", "developer", "lead"]
 
 
 def test_the_annotated_example_shows_every_key() -> None:

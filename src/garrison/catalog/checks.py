@@ -8,6 +8,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from garrison.catalog import plaintext
+from garrison.catalog.credential_checks import secrets_in
 from garrison.catalog.draft import Draft, Text
 from garrison.catalog.launch import has_yes, program, really
 from garrison.catalog.notes import Notes, brief
@@ -149,6 +150,8 @@ def values(draft: Draft) -> Iterator[tuple[str, Text]]:
         yield f"the variable {brief(name)}", text
     for name, text in draft.headers.items():
         yield f"the header {brief(name)}", text
+    for name, text in draft.auth_texts.items():
+        yield f"auth.{name}", text
     if draft.cwd:
         yield "cwd", draft.cwd
 
@@ -166,3 +169,4 @@ def secrets(draft: Draft) -> Iterator[tuple[str, Text, str, list[plaintext.Span]
         yield f"the variable {brief(name)}", text, name, plaintext.in_env(name, text.value)
     for name, text in draft.headers.items():
         yield f"the header {brief(name)}", text, name, plaintext.in_header(name, text.value)
+    yield from secrets_in(draft.auth, draft.auth_texts)

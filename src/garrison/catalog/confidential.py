@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from garrison.catalog.credentials import referring
 from garrison.catalog.plaintext import is_plain, is_secret_name, key_of_argument, without_scheme
 from garrison.catalog.references import brought_in
 from garrison.catalog.spec import ServerSpec
@@ -39,3 +40,5 @@ def _places(spec: ServerSpec) -> Iterator[tuple[str, str]]:
     yield from (("", url) for url in spec.urls)
     yield from spec.env.items()
     yield from spec.headers.items()
+    if spec.auth is not None:
+        yield from referring(spec.auth)

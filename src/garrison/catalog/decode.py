@@ -11,7 +11,9 @@ from typing import Any, Final
 import msgspec
 from msgspec import inspect
 
+from garrison.catalog.access import AnnotationsSpec, ArgumentSpec, GroupSpec, PolicySpec, WhenSpec
 from garrison.catalog.coerce import kind_of
+from garrison.catalog.credentials import AuthSpec
 from garrison.catalog.documents import FilterDocument, GrantDocument, OfferDocument, SelectionDocument
 from garrison.catalog.issuers import ClaimsSpec, IssuerSpec
 from garrison.catalog.limits import AmountsSpec, LimitSpec
@@ -22,9 +24,15 @@ from garrison.catalog.problems import Severity
 FATEFUL: Final = frozenset(
     {
         GrantDocument,
+        WhenSpec,
+        ArgumentSpec,
+        AnnotationsSpec,
+        GroupSpec,
+        PolicySpec,
         FilterDocument,
         OfferDocument,
         SelectionDocument,
+        AuthSpec,
         IssuerSpec,
         ClaimsSpec,
         LimitSpec,
@@ -43,6 +51,8 @@ def decode(node: Node, wanted: inspect.Type, where: str, notes: Notes) -> Any:
         return decode(node, wanted.type, where, notes)
     if isinstance(wanted, inspect.StructType):
         return _struct(node, wanted, where, notes)
+    if isinstance(wanted, inspect.UnionType) and (struct := _struct_in(wanted)) is not None:
+        return _struct(node, struct, where, notes)
     if isinstance(wanted, inspect.DictType):
         return _map(node, wanted, where, notes)
     if isinstance(wanted, inspect.VarTupleType | inspect.ListType):
@@ -71,6 +81,11 @@ def _struct(node: Node, wanted: inspect.StructType, where: str, notes: Notes) ->
             if value is not WRONG:
                 values[field.name] = value
     return wanted.cls(**values) if _is_complete(node, wanted, values, where, notes) else WRONG
+
+
+def _struct_in(wanted: inspect.UnionType) -> inspect.StructType | None:
+    """A group of keys that need not be there."""
+    return next((one for one in wanted.types if isinstance(one, inspect.StructType)), None)
 
 
 def _is_complete(node: Table, wanted: inspect.StructType, values: dict[str, Any], where: str, notes: Notes) -> bool:

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from garrison.catalog.access import Effect, WhenSpec
+from garrison.catalog.credentials import AuthSpec
 from garrison.catalog.sections import Sections
 
 Word = str | int | float | bool
@@ -49,6 +51,10 @@ class ServerDocument(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         Meta(description="How to talk to `url`: Streamable HTTP, or the older HTTP with server-sent events."),
     ] = "http"
     headers: Annotated[dict[str, Word], Meta(description="Sent with every request to `url`.")] = {}
+    auth: Annotated[AuthSpec | None, Meta(description="What is shown to `url`, where that is no fixed header.")] = None
+    allow_private: Annotated[
+        bool, Meta(description="true: the name in `url` may lead to addresses inside: private, loopback, link-local.")
+    ] = False
     env: Annotated[dict[str, Word], Meta(description="Variables for the program.")] = {}
     cwd: Annotated[
         str, Meta(description="Where the program starts; relative to this file's folder, which is the default.")
@@ -111,6 +117,14 @@ class GrantDocument(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     tools: Annotated[tuple[str, ...], Meta(description="Patterns of tool names that may be called.")] = ()
     prompts: Annotated[tuple[str, ...], Meta(description="Patterns of prompt names that may be used.")] = ()
     resources: Annotated[tuple[str, ...], Meta(description="Patterns of resource URIs that may be read.")] = ()
+    approves: Annotated[
+        tuple[str, ...], Meta(description="Patterns of tools of which the role may approve others' calls.")
+    ] = ()
+    effect: Annotated[
+        Effect,
+        Meta(description="allow; deny, which wins; approve: allowed, once somebody else has approved the call."),
+    ] = "allow"
+    when: Annotated[WhenSpec, Meta(description="Conditions; all that is said has to hold.")] = WhenSpec()
 
 
 class RoleDocument(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from garrison.catalog.credentials import AuthSpec
 from garrison.catalog.notes import WHOLE_FILE, Place
 from garrison.catalog.spec import Filter, Offer, SessionMode, Start, Transport
 
@@ -33,6 +34,10 @@ class Draft:
     urls: list[Text] = field(default_factory=list)
     """Addresses of further instances."""
     headers: dict[str, Text] = field(default_factory=dict)
+    auth: AuthSpec | None = None
+    auth_texts: dict[str, Text] = field(default_factory=dict)
+    """Its texts that may hold references, with their places."""
+    allow_private: bool = False
     env: dict[str, Text] = field(default_factory=dict)
     cwd: Text | None = None
     enabled: bool = True

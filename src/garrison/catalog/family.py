@@ -40,6 +40,8 @@ class Reading:
     settings: Mapping[str, Plain] = field(default_factory=dict)
     setting_places: Mapping[str, Place] = field(default_factory=dict)
     """Where each setting stands, by dotted name."""
+    rule_places: Mapping[str, Place] = field(default_factory=dict)
+    """Where each rule of authorisation stands, by its name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,9 +88,6 @@ class IssuerSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         dict[Scope, tuple[Role, ...]],
         Meta(description="Roles that a scope gives. Who lacks one is told which scope to ask for."),
     ] = {}
-    roles_by_group: Annotated[
-        dict[Text, tuple[Role, ...]], Meta(description="Roles that being in a group gives, by the issuer's own name.")
-    ] = {}
     ask_scopes: Annotated[
         tuple[Scope, ...],
         Meta(description="Scopes that clients are told to ask for at first; unless given, all of roles_by_scope."),
@@ -138,5 +135,4 @@ def check_issuers(root: Table, issuers: dict[str, IssuerSpec], notes: Notes) -> 
 
 
 def _named(spec: IssuerSpec) -> set[str]:
-    mapped = [*spec.roles_by_scope.values(), *spec.roles_by_group.values()]
-    return {*spec.roles, *(role for roles in mapped for role in roles)}
+    return {*spec.roles, *(role for roles in spec.roles_by_scope.values() for role in roles)}

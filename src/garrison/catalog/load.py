@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
+from garrison.catalog.access_files import RulePlace, read_policy_files
 from garrison.catalog.clients import CLIENTS, UNKNOWN, client_of, project_folder
 from garrison.catalog.draft import Draft
 from garrison.catalog.families import FAMILIES
@@ -42,6 +43,8 @@ class Loaded:
     problems: tuple[Problem, ...] = ()
     settings: dict[str, Plain] = field(default_factory=dict)
     setting_places: Mapping[str, Place] = field(default_factory=dict, kw_only=True)
+    rule_places: Mapping[str, RulePlace] = field(default_factory=dict, kw_only=True)
+    """Where each rule of authorisation stands, by its name: a file, and a place in it."""
     files: tuple[Path, ...] = ()
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     remarks: Mapping[str, tuple[Problem, ...]] = field(default_factory=dict, repr=False)
@@ -74,6 +77,7 @@ class _File:
     sections: Sections = field(default_factory=Sections)
     settings: dict[str, Plain] = field(default_factory=dict)
     setting_places: dict[str, Place] = field(default_factory=dict)
+    rule_places: dict[str, RulePlace] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     remarks: dict[str, tuple[Problem, ...]] = field(default_factory=dict)
 
@@ -100,12 +104,14 @@ def load_all(paths: Iterable[Path], environment: Mapping[str, str] | None = None
     sections = Sections()
     settings: dict[str, Plain] = {}
     setting_places: dict[str, Place] = {}
+    rule_places: dict[str, RulePlace] = {}
     for file in reversed(files):
         roles |= file.roles
         profiles |= file.profiles
         sections = merged(file.sections, sections)
         settings |= file.settings
         setting_places |= file.setting_places
+        rule_places |= file.rule_places
     problems = [
         problem for file, more in zip(files, notes, strict=True) for problem in _ordered(file.problems + more.all)
     ]
@@ -118,6 +124,7 @@ def load_all(paths: Iterable[Path], environment: Mapping[str, str] | None = None
         MappingProxyType({draft.name: files[index].remarks.get(draft.name, ()) for index, draft in drafts}),
         MappingProxyType({draft.name: files[index].path for index, draft in drafts}),
         setting_places=setting_places,
+        rule_places=rule_places,
     )
 
 
@@ -196,6 +203,8 @@ def _read_document(root: Node, origin: Origin, file: _File, notes: Notes) -> Non
             file.sections = merged(file.sections, reading.sections)
             file.settings |= reading.settings
             file.setting_places |= reading.setting_places
+            file.rule_places |= {rule: (str(origin.path), place) for rule, place in reading.rule_places.items()}
+            read_policy_files(file, origin.path.parent, notes)
             return
 
 

@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from garrison.catalog import credentials
 from garrison.catalog.problems import Problem
 from garrison.catalog.spec import ServerSpec
 
@@ -112,6 +113,7 @@ def resolve_spec(spec: ServerSpec, env: Mapping[str, str], secrets: Secrets) -> 
         cwd=through(spec.cwd, "cwd"),
         env={name: through(value, f"env {name}") for name, value in spec.env.items()},
         headers={name: through(value, f"header {name}") for name, value in spec.headers.items()},
+        auth=credentials.through(spec.auth, through) if spec.auth is not None else None,
     )
     return resolved, tuple(problems)
 

@@ -6,6 +6,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
+import msgspec
+
+from garrison.catalog.access import WhenSpec
 from garrison.catalog.parse.tree import Plain
 from garrison.catalog.spec import Filter, GrantSpec, Offer, ProfileSpec, RoleSpec, ServerSpec
 
@@ -54,6 +57,11 @@ def server(spec: ServerSpec, cwd: str, remarks: Iterable[str]) -> Iterator[str]:
     else:
         yield from _list("command", spec.command, 4)
     yield from _map("headers", spec.headers)
+    if spec.auth is not None:
+        yield "    auth:"
+        yield from tree(msgspec.json.decode(msgspec.json.encode(spec.auth)), 6)
+    if spec.allow_private:
+        yield "    allow_private: true"
     yield from _map("env", spec.env)
     if cwd:
         yield f"    cwd: {quoted(cwd)}"
@@ -131,10 +139,14 @@ def role(spec: RoleSpec) -> Iterator[str]:
 
 def _grant(grant: GrantSpec) -> Iterator[str]:
     """Always on one line each, so that the dash can stand before the first."""
-    for key, default in (("servers", ("*",)), ("tools", ()), ("prompts", ()), ("resources", ())):
+    for key, default in (("servers", ("*",)), ("tools", ()), ("prompts", ()), ("resources", ()), ("approves", ())):
         values = getattr(grant, key)
         if values != default:
             yield f"{key}: [" + ", ".join(quoted(value, flow=True) for value in values) + "]"
+    if grant.effect != "allow":
+        yield f"effect: {grant.effect}"
+    if grant.when != WhenSpec():
+        yield f"when: {_inline(msgspec.to_builtins(grant.when))}"
 
 
 def profile(spec: ProfileSpec) -> Iterator[str]:
@@ -163,7 +175,7 @@ def tree(value: Mapping[str, Plain], indent: int) -> Iterator[str]:
 def _inline(value: Plain) -> str:
     if isinstance(value, dict):
         return "{" + ", ".join(f"{quoted(key, flow=True)}: {_inline(inner)}" for key, inner in value.items()) + "}"
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return "[" + ", ".join(_inline(inner) for inner in value) + "]"
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]

@@ -6,7 +6,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from garrison.catalog.checks import secrets
+from garrison.catalog.credentials import AuthSpec
 from garrison.catalog.draft import Draft, Text
 from garrison.catalog.naming import secret_name
 from garrison.catalog.plaintext import Span
@@ -68,6 +71,8 @@ def _spec(draft: Draft, replaced: dict[int, Text]) -> ServerSpec:
         url=value(draft.url),
         urls=tuple(value(url) for url in draft.urls),
         headers={name: value(text) for name, text in draft.headers.items()},
+        auth=_auth(draft, replaced),
+        allow_private=draft.allow_private,
         env={name: value(text) for name, text in draft.env.items()},
         cwd=value(draft.cwd),
         start=draft.start,
@@ -86,6 +91,13 @@ def _spec(draft: Draft, replaced: dict[int, Text]) -> ServerSpec:
         warm=draft.warm,
         description=draft.description,
     )
+
+
+def _auth(draft: Draft, replaced: dict[int, Text]) -> AuthSpec | None:
+    if draft.auth is None:
+        return None
+    changed = {name: replaced.get(id(text), text).value for name, text in draft.auth_texts.items()}
+    return msgspec.structs.replace(draft.auth, **changed)
 
 
 def _tools(draft: Draft) -> Offer:

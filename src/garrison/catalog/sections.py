@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from garrison.catalog.access import Groups, Policies, check_access
 from garrison.catalog.issuers import Issuers, check_issuers
 from garrison.catalog.limits import Limits, check_limits
 from garrison.catalog.notes import Notes
@@ -20,12 +21,15 @@ from garrison.catalog.parse.tree import Table
 class Sections(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Besides servers, roles, profiles and settings, whose types the reader translates."""
 
+    groups: Groups = {}
+    policies: Policies = {}
     issuers: Issuers = {}
     limits: Limits = {}
 
 
 Check = Callable[[Table, Sections, Notes], None]
 CHECKS: Final[tuple[Check, ...]] = (
+    lambda root, sections, notes: check_access(root, sections.groups, sections.policies, notes),
     lambda root, sections, notes: check_issuers(root, sections.issuers, notes),
     lambda root, sections, notes: check_limits(root, sections.limits, notes),
 )

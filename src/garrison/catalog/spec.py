@@ -10,6 +10,9 @@ from typing import Literal
 
 import msgspec
 
+from garrison.catalog.access import Effect, WhenSpec
+from garrison.catalog.credentials import AuthSpec
+
 Transport = Literal["stdio", "http", "sse"]
 Start = Literal["eager", "lazy"]
 SessionMode = Literal["isolated", "shared"]
@@ -39,6 +42,10 @@ class ServerSpec(msgspec.Struct, frozen=True, kw_only=True):
     urls: tuple[str, ...] = ()
     """Where further instances of the same server are reached; `url` is the first."""
     headers: dict[str, str] = {}
+    auth: AuthSpec | None = None
+    """What is shown to the server at `url`, beside `headers`."""
+    allow_private: bool = False
+    """Whether the names in `url` and `urls` may lead to addresses inside."""
     env: dict[str, str] = {}
     cwd: str = ""
     start: Start = "eager"
@@ -73,17 +80,24 @@ class ServerSpec(msgspec.Struct, frozen=True, kw_only=True):
         return 1 + len(self.urls) if self.url else self.instances
 
 
-RUNTIME_FIELDS = ("transport", "command", "url", "urls", "headers", "env", "cwd")
+RUNTIME_FIELDS = ("transport", "command", "url", "urls", "headers", "auth", "allow_private", "env", "cwd")
 """What an instance is made of. The other fields are read anew with every call."""
 
 
 class GrantSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """Allows the tools, prompts and resource URIs that match, on the servers that match (shell-style patterns)."""
+    """Allows the tools, prompts and resource URIs that match, on the servers that match (shell-style patterns).
+
+    Another `effect` forbids them, or lets them be used only when somebody has approved it. `approves`: tools of which
+    others' calls may be approved.
+    """
 
     servers: tuple[str, ...] = ("*",)
     tools: tuple[str, ...] = ()
     prompts: tuple[str, ...] = ()
     resources: tuple[str, ...] = ()
+    approves: tuple[str, ...] = ()
+    effect: Effect = "allow"
+    when: WhenSpec = WhenSpec()
 
 
 class RoleSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from garrison.protocol.versions import LATEST_LEGACY, Era
 
 if TYPE_CHECKING:
     from garrison.gateway.breakers import Permit
+    from garrison.gateway.metering import Concern
     from garrison.gateway.sessions import Session
     from garrison.gateway.upstreams.definition import Definition
     from garrison.gateway.upstreams.own import Owner
@@ -95,6 +96,7 @@ class Call:
         "answer",
         "arguments",
         "client_name",
+        "concern",
         "connection",
         "counted",
         "definition",
@@ -177,6 +179,8 @@ class Call:
         """Under which its answer may be kept; None where it may not, or was found."""
         self.counted = False
         """Whether it counts in the bound on all calls."""
+        self.concern: Concern | None = None
+        """What counts it by the limits of garrison.yaml; None where nothing does."""
         self.retries = 0
         """How often it was made again after a failure."""
         self.permit: Permit | None = None

@@ -19,6 +19,7 @@ from garrison.gateway.flows import Flow, FlowTable
 from garrison.gateway.heads import reading_of
 from garrison.gateway.inflight import InFlight
 from garrison.gateway.levels import level_wanted
+from garrison.gateway.metering import Metering
 from garrison.gateway.sessions import Session, Sessions
 from garrison.gateway.stages.audit import Audit, Intent
 from garrison.gateway.stages.breaker import CircuitBreaker
@@ -56,6 +57,7 @@ class Stages:
     authoriser: Authoriser
     sessions: Sessions
     in_flight: InFlight
+    metering: Metering
 
 
 class Decisions:
@@ -145,6 +147,7 @@ class Decisions:
             log_level=level_wanted(sent if connection.info.era == "modern" else call.params),
             bridged=connection.info.era != call.era,
             account=stages.limit.account(principal.id),
+            concern=stages.metering.concern(principal, call.target.kind, call.target.server, call.target.name),
             breaker=self._breaker(call, upstream),
             budget=stages.retry.budget(upstream),
             intent=stages.intent.fixed(call),
@@ -163,10 +166,10 @@ class Decisions:
     def holds(self, flow: Flow) -> bool:
         """Whether it still does, but for its time."""
         upstream, stages = flow.upstream, self._stages
-        keys, roles, names, secrets = flow.editions
+        keys, roles, names, secrets, meters = flow.editions
         if stages.keys.edition is not keys or stages.authoriser.edition is not roles:
             return False
-        if stages.directory.names is not names or redactor.version != secrets:
+        if stages.directory.names is not names or redactor.version != secrets or stages.metering.edition is not meters:
             return False
         if upstream.lists is not flow.lists or upstream.pool is not flow.pool or upstream.rewrites:
             return False
@@ -184,9 +187,10 @@ class Decisions:
             return False
         return not self._stages.sessions.has_ended(session)
 
-    def _editions(self) -> tuple[object, object, object, int]:
+    def _editions(self) -> tuple[object, object, object, int, object]:
         stages = self._stages
-        return stages.keys.edition, stages.authoriser.edition, stages.directory.names, redactor.version
+        meters = stages.metering.edition
+        return stages.keys.edition, stages.authoriser.edition, stages.directory.names, redactor.version, meters
 
 
 def _holder(call: Call) -> str:

@@ -39,6 +39,7 @@ class FastPath:
         self._stages = stages
         self._shed = stages.shed
         self._within_limits = stages.limit.within
+        self._metering = stages.metering
         self._pipeline = pipeline
         self._new_id = ids.new
         self._wall_ns = clock.wall_ns
@@ -72,10 +73,7 @@ class FastPath:
             return False
         if arguments is None:
             return False
-        is_shut = self._shed.in_flight >= self._shed.room or (
-            flow.breaker is not None and flow.breaker.state != "closed"
-        )
-        if is_shut or not self._within_limits(flow.account, flow.upstream):
+        if not self._lets_in(flow, len(request.body)):
             return False
         call = FastCall(self, flow, self._new_id(), request, sink, rpc_id, asked.arguments or {}, now_ns)
         try:
@@ -85,8 +83,7 @@ class FastPath:
         except GarrisonError:
             seated = False
         if not seated:
-            self._leave(call, "unknown", now_ns)
-            flow.account.tokens += 1
+            self._take_back(call, now_ns)
             return False
         self._shed.count()
         self.taken += 1
@@ -97,6 +94,19 @@ class FastPath:
             call.failed(Defect("gateway.defect", f"the gateway failed on this call ({call.id})", "its log has more"))
         return True
 
+    def _lets_in(self, flow: Flow, size: int) -> bool:
+        """Count a call in, unless anything is in its way."""
+        if self._shed.in_flight >= self._shed.room or (flow.breaker is not None and flow.breaker.state != "closed"):
+            return False
+        concern = flow.concern
+        if concern is not None and not self._metering.admits(concern, size):
+            return False
+        if self._within_limits(flow.account, flow.upstream):
+            return True
+        if concern is not None:
+            self._metering.undo(concern, size)
+        return False
+
     def _seat(self, call: FastCall) -> bool:
         """Give it a place at one of several instances. May raise a typed error when there is none now."""
         flow = call.flow
@@ -104,6 +114,13 @@ class FastPath:
         call.connection = flow.connection if flow.owner is not None else None
         taken = flow.pool.take(call)
         return taken and call.connection is not None and call.connection.info.era == flow.info.era
+
+    def _take_back(self, call: FastCall, now_ns: int) -> None:
+        """It was counted in, and was not made."""
+        self._leave(call, "unknown", now_ns)
+        call.flow.account.tokens += 1
+        if call.flow.concern is not None:
+            self._metering.undo(call.flow.concern, len(call.request.body))
 
     def _leave(self, call: FastCall, verdict: Verdict, now_ns: int) -> None:
         """What was counted for a call is counted back."""
@@ -137,6 +154,8 @@ class FastPath:
         self._under_way -= 1
         stages.in_flight.remove(call)
         self._leave(call, "good", now_ns)
+        if flow.concern is not None:
+            self._metering.leave(flow.concern, len(memoryview(result)))
         self._shed.in_flight -= 1
         flow.forwarded.observe((now_ns - call.sent_ns) / 1e9)
         flow.called.observe((now_ns - call.started_ns) / 1e9)
@@ -154,6 +173,7 @@ class FastPath:
         call.definition, call.arguments = flow.definition, fast.arguments
         call.params = {**flow.params, "arguments": raw(fast.arguments)}
         call.limited = call.counted = call.passed = True
+        call.concern = flow.concern
         call.permit, call.sent_ns = fast.permit, fast.sent_ns
         self._under_way -= 1
         stages.in_flight.remove(fast)

@@ -20,6 +20,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 from garrison.gateway.breakers import Breaker
 from garrison.gateway.call import Call, HttpRequest, Outcome, Target
 from garrison.gateway.heads import Head, reading_of
+from garrison.gateway.metering import Concern
 from garrison.gateway.retries import Budget
 from garrison.gateway.sessions import Session
 from garrison.gateway.stages.limit import Account
@@ -76,8 +77,8 @@ class Flow:
     """What calls of one kind have in common."""
 
     until_ns: int
-    editions: tuple[object, object, object, int]
-    """Of keys, roles, names and secrets, when the decisions were made."""
+    editions: tuple[object, object, object, int, object]
+    """Of keys, roles, names, secrets and meters, when the decisions were made."""
     meta: Raw | UnsetType
     lists: Mapping[str, Mapping[str, Definition]]
 
@@ -120,6 +121,8 @@ class Flow:
     """The server speaks the other era."""
 
     account: Account
+    concern: Concern | None
+    """What counts these calls by the limits of garrison.yaml."""
     breaker: Breaker | None
     """None where the pool gives calls their seats: its instances have their own."""
     budget: Budget

@@ -24,6 +24,7 @@ from garrison.gateway.inflight import InFlight
 from garrison.gateway.kept import KeptAnswers
 from garrison.gateway.lists import KeptLists
 from garrison.gateway.loglevels import LogLevels
+from garrison.gateway.metering import Metering
 from garrison.gateway.parked import ParkedCalls
 from garrison.gateway.pipeline import Pipeline, Wrap
 from garrison.gateway.retries import RetryPolicy
@@ -41,6 +42,7 @@ from garrison.gateway.stages.cache import Cache
 from garrison.gateway.stages.connect import Connect
 from garrison.gateway.stages.forward import Forward
 from garrison.gateway.stages.limit import Limit, Limits
+from garrison.gateway.stages.meter import Meters
 from garrison.gateway.stages.observe import Observe
 from garrison.gateway.stages.retry import Retry
 from garrison.gateway.stages.route import Route
@@ -81,6 +83,7 @@ class Parts:
     ids: Ids
     identity: dict[str, str]
     """Our `serverInfo` and `clientInfo`."""
+    metering: Metering
     limits: Limits = field(default_factory=Limits)
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
@@ -214,6 +217,7 @@ class Gateway:
             self._route(parts),
             Authorise(authoriser),
             limit,
+            Meters(parts.metering),
             connect,
             Validate(),
             Screen(authoriser),
@@ -226,7 +230,7 @@ class Gateway:
         pipeline = Pipeline(stages, self._answer)
         concerned = Stages(
             observe, self.shed, audit, limit, self.breaker, retry, intent, forward,
-            directory, self.own, parts.keys, authoriser, parts.sessions, self.in_flight,
+            directory, self.own, parts.keys, authoriser, parts.sessions, self.in_flight, parts.metering,
         )  # fmt: skip
         return pipeline, FastPath(concerned, pipeline, parts.ledger, parts.clock, parts.ids)
 

@@ -78,6 +78,8 @@ class Passage:
         self._valve = valve
         self._hooks = hooks
         self._resting = self._over = False
+        self.sent_bytes = 0
+        """Of the result."""
 
     def open(self, headers: Mapping[str, str]) -> bool:
         """False where the client has to get it whole."""
@@ -102,6 +104,7 @@ class Passage:
     def piece(self, data: bytes) -> None:
         if not self._resting:
             self._hooks.goes_on()
+        self.sent_bytes += len(data)
         if self._start:
             start, self._start = self._start, b""
             self._send(start)

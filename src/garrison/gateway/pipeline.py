@@ -25,6 +25,7 @@ ORDER = (
     "route",  # which server is meant; authorise needs to know
     "authorise",
     "limit",
+    "meter",  # the limits of garrison.yaml: by who is asking, which server, which tool
     "connect",  # only who may call a server can start it, or open a connection of their own
     "validate",
     "screen",

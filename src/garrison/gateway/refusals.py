@@ -81,5 +81,5 @@ def rpc_error(error: GarrisonError) -> RpcError:
     message = f"{error.message} ({error.hint})" if error.hint else error.message
     data = {"code": error.code, "kind": error.kind.value, "hint": error.hint}
     if isinstance(error, (Limited, Busy)):
-        data["retryAfterSeconds"] = f"{error.retry_after_s:g}"
+        data["retryAfterSeconds"] = f"{error.retry_after_s:.10g}"
     return RpcError(RPC_CODE[error.kind], message[:MESSAGE_CHARS_MAX], raw(data))

@@ -6,15 +6,18 @@ import logging
 import re
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from hmac import compare_digest
 from pathlib import Path
+
+import msgspec
 
 from garrison.identity import key_table
 from garrison.identity.key_format import KEY_CHARS, digest_of, mint, prefix_of
 from garrison.identity.key_table import KeyRecord
 from garrison.identity.principals import Principal
+from garrison.identity.reach import check_scopes
 from garrison.identity.roles import ADMIN_ROLE
 from garrison.kernel.clock import Clock, SystemClock
 from garrison.kernel.errors import Conflict, Invalid, NotFound, Unavailable
@@ -47,6 +50,7 @@ class KeyStore:
         self._live: dict[str, _Live] = {}
         self.edition = object()
         """Another one whenever the keys were read anew: what was decided before may not hold any more."""
+        self._on_changed: Callable[[], None] = lambda: None
         self._used: dict[str, int] = {}
         self._version = -1
         self._opened: tuple[int, int] | None = None
@@ -56,6 +60,10 @@ class KeyStore:
             self._connection = self._connect()
             self._version = self._data_version()
         self._load()
+
+    def on_changed(self, listener: Callable[[], None]) -> None:
+        """Call back whenever the keys were read anew, on whatever thread did so."""
+        self._on_changed = listener
 
     def verify(self, presented: str) -> Principal | None:
         """Whose key this is; None if it is unknown, revoked or expired. Unavailable if the keys cannot be read.
@@ -82,15 +90,37 @@ class KeyStore:
         found = self._live.get(presented[4:12])
         return found[2] if found is not None else 0
 
-    def create(self, name: str, roles: Sequence[str], expires_at_ns: int | None = None) -> tuple[KeyRecord, str]:
-        """A new key: its record, and the secret, which is shown this once. Conflict if a live key has that name."""
+    def create(
+        self,
+        name: str,
+        roles: Sequence[str],
+        expires_at_ns: int | None = None,
+        groups: Sequence[str] = (),
+        scopes: Sequence[str] | None = None,
+    ) -> tuple[KeyRecord, str]:
+        """A new key: its record, and the secret, which is shown this once. Conflict if a live key has that name.
+
+        `scopes`: patterns `SERVER` or `SERVER/TOOL` that bound what its roles allow; None for no bound.
+        """
         _check_name(name)
+        check_scopes(scopes or ())
+        bounds = None if scopes is None else tuple(scopes)
         with self._changing() as records:
             if _live_named(records, name, self._clock.wall_ns()):
                 raise Conflict(
                     "key.exists", f"There is a key named {name} already.", "Rotate it, or choose another name."
                 )
-            return self._add(name, tuple(roles), self._new_principal(name), expires_at_ns)
+            fresh = KeyRecord(
+                prefix="",
+                principal=self._new_principal(name),
+                name=name,
+                roles=tuple(roles),
+                created_ns=0,
+                expires_ns=expires_at_ns,
+                groups=tuple(groups),
+                scopes=bounds,
+            )
+            return self._add(fresh)
 
     def list(self) -> tuple[KeyRecord, ...]:
         """All keys, oldest first, the revoked and expired ones included."""
@@ -159,7 +189,7 @@ class KeyStore:
     def _connect(self) -> sqlite3.Connection:
         connection = connect(self._path)
         try:
-            connection.execute(key_table.SCHEMA)
+            key_table.prepare(connection)
         except BaseException:
             connection.close()
             raise
@@ -197,7 +227,7 @@ class KeyStore:
             records = key_table.load(self._connection)
         self._live = {
             record.prefix: (
-                Principal(record.principal, "key", record.name, record.roles),
+                Principal(record.principal, "key", record.name, record.roles, record.groups, record.scopes),
                 digest,
                 _NEVER if record.expires_ns is None else record.expires_ns,
             )
@@ -205,6 +235,7 @@ class KeyStore:
             if record.revoked_ns is None
         }
         self.edition = object()
+        self._on_changed()
 
     @contextmanager
     def _changing(self) -> Iterator[_Records]:
@@ -214,20 +245,15 @@ class KeyStore:
                 yield key_table.load(self._connection)
             self._load()
 
-    def _add(
-        self, name: str, roles: tuple[str, ...], principal: str, expires_ns: int | None = None, key: str = ""
-    ) -> tuple[KeyRecord, str]:
+    def _add(self, like: KeyRecord, key: str = "") -> tuple[KeyRecord, str]:
+        """A key for what `like` says, but for prefix and time."""
         key = key or mint()
-        record = KeyRecord(
-            prefix=key[4:12],
-            principal=principal,
-            name=name,
-            roles=roles,
-            created_ns=self._clock.wall_ns(),
-            expires_ns=expires_ns,
-        )
+        record = msgspec.structs.replace(like, prefix=key[4:12], created_ns=self._clock.wall_ns())
         key_table.insert(self._connection, record, digest_of(key))
         return record, key
+
+    def _new_admin(self) -> KeyRecord:
+        return KeyRecord(prefix="", principal=self._new_principal(ADMIN), name=ADMIN, roles=(ADMIN_ROLE,), created_ns=0)
 
     def _new_principal(self, name: str) -> str:
         """An id that people can read in the ledger and that nobody had before."""
@@ -239,15 +265,14 @@ class KeyStore:
         end_ns = now_ns + int(overlap_s * 1e9)
         ending = [one.prefix for one in old if one.expires_ns is None or one.expires_ns > end_ns]
         key_table.expire_at(self._connection, ending, end_ns)
-        newest = old[-1]
-        return self._add(newest.name, newest.roles, newest.principal, newest.expires_ns)
+        return self._add(msgspec.structs.replace(old[-1], revoked_ns=None, used_ns=None))
 
     def _make_admin(self, home: Home, records: _Records) -> KeyRecord:
         """A key whose file is gone is in nobody's hands that we know of: it ends."""
         if _live_named(records, ADMIN, self._clock.wall_ns()):
             record, key = self._replace(records, ADMIN, 0.0)
         else:
-            record, key = self._add(ADMIN, (ADMIN_ROLE,), self._new_principal(ADMIN))
+            record, key = self._add(self._new_admin())
         write_private(home.admin_key, key.encode())
         return record
 
@@ -260,7 +285,7 @@ class KeyStore:
                 if not record.is_live(self._clock.wall_ns()):
                     _log.warning("the administrator's key in the home is revoked or expired")
                 return record
-        return self._add(ADMIN, (ADMIN_ROLE,), self._new_principal(ADMIN), key=key)[0]
+        return self._add(self._new_admin(), key)[0]
 
     def _use_not_written(self, used: dict[str, int], error: Exception) -> None:
         self._used = {**used, **self._used}

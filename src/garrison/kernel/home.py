@@ -33,14 +33,24 @@ class Home:
         return self.root / "ledger.sqlite"
 
     @property
+    def budgets(self) -> Path:
+        """SQLite: what limits have counted."""
+        return self.root / "budgets.sqlite"
+
+    @property
     def secrets(self) -> Path:
         """Encrypted secrets, by name."""
         return self.root / "secrets.json"
 
     @property
     def secrets_key(self) -> Path:
-        """The key that encrypts `secrets`, mode 0600."""
+        """The master key, where it is kept in a file; mode 0600."""
         return self.root / "secrets.key"
+
+    @property
+    def envelope(self) -> Path:
+        """Data keys, each wrapped by a master key."""
+        return self.root / "envelope.json"
 
     @property
     def session_key(self) -> Path:

@@ -12,6 +12,9 @@ from typing import Literal, Protocol
 
 Period = Literal["day", "month"]
 
+DRAWN_S = 0.1
+"""Of a shared rate, a gateway draws what it brings in so many seconds."""
+
 _NS = 1_000_000_000
 
 
@@ -55,16 +58,64 @@ class Bucket:
     def is_full(self, now_s: float) -> bool:
         return self.left(now_s) >= self.capacity
 
-    def resize(self, capacity: float, per_s: float) -> None:
-        """Other bounds from now on; what was used stays used."""
-        self.level = min(capacity, self.level + capacity - self.capacity)
-        self.capacity, self.per_s = capacity, per_s
-
     def _fill(self, now_s: float) -> None:
         """A clock that goes back fills nothing, and what it then goes on from is the new now."""
         if now_s > self.seen_s:
             self.level = min(self.capacity, self.level + (now_s - self.seen_s) * self.per_s)
         self.seen_s = now_s
+
+
+@dataclass(slots=True)
+class Elsewhere:
+    """Where several gateways keep what they count together, and whether it can be reached now."""
+
+    open_without: bool
+    """What happens while it is away: each counts for itself, or all is refused."""
+    is_away: bool = False
+
+    @property
+    def refuses(self) -> bool:
+        return self.is_away and not self.open_without
+
+
+@dataclass(slots=True)
+class Share:
+    """What was drawn in advance from a bucket that several gateways use; nothing is given that was not drawn."""
+
+    own: Bucket
+    """The same bounds, for us alone: what counts while the other bucket is away."""
+    elsewhere: Elsewhere
+    held: float = 0.0
+    again_s: float = 0.0
+    """When there may be more to draw."""
+    used_s: float = 0.0
+
+    @property
+    def batch(self) -> float:
+        """What is drawn at once: a tenth of a second's worth, and never more than a tenth of a burst."""
+        return float(max(1, int(min(self.own.per_s * DRAWN_S, self.own.capacity / 10))))
+
+    def wait_s(self, amount: float, now_s: float, wall_ns: int = 0) -> float:
+        if self.elsewhere.is_away:
+            return self.own.wait_s(amount, now_s)
+        return 0.0 if self.held >= amount else max(self.again_s - now_s, 1e-3)
+
+    def take(self, amount: float, now_s: float, wall_ns: int = 0) -> None:
+        self.own.take(amount, now_s)
+        self.used_s = now_s
+        if not self.elsewhere.is_away:
+            self.held -= amount
+
+    def left(self, now_s: float, wall_ns: int = 0) -> float:
+        """As far as this gateway knows."""
+        return self.own.left(now_s)
+
+    def is_short(self, now_s: float) -> bool:
+        """Whether it is worth asking for more before the next call."""
+        return self.held < 1 and not self.elsewhere.is_away and now_s >= self.again_s
+
+    def is_low(self, now_s: float) -> bool:
+        return self.held < self.batch / 2 and not self.elsewhere.is_away and now_s >= self.again_s
 
 
 @dataclass(slots=True)

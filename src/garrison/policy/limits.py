@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from garrison.catalog.limits import METRICS, AmountsSpec, LimitSpec, Metric, amount_of, rate_of
 from garrison.identity.principals import Principal
-from garrison.policy.buckets import Bucket, Period, Purse, Quota
+from garrison.policy.buckets import Bucket, Elsewhere, Period, Purse, Quota, Share
 
 BYTES_PER_TOKEN: Final = 4
 """The estimate that providers of models give for English text and code."""
@@ -64,14 +64,19 @@ class Meter:
     in_flight: int = 0
     """Here and, as far as is known, elsewhere."""
     elsewhere: int = 0
+    tells: bool = False
+    """Whether anybody else counts at the same: other workers, or other gateways."""
     spent: dict[Metric, float] = field(default_factory=lambda: dict.fromkeys(METRICS, 0.0))
     """Since others were last told."""
+    told: int = 0
+    """Calls in flight here, when others were last told."""
+    is_shared: bool = False
+    """Whether other gateways count at the same."""
     refused: int = 0
-    used_s: float = 0.0
+    key: str = ""
 
-    @property
-    def key(self) -> str:
-        return self.rule.name + SEPARATOR + self.subject
+    def __post_init__(self) -> None:
+        self.key = self.rule.name + SEPARATOR + self.subject
 
     @property
     def here(self) -> int:
@@ -80,16 +85,47 @@ class Meter:
     def quotas(self) -> Iterable[tuple[Metric, Quota]]:
         return ((metric, purse) for metric, purse in self.purses if isinstance(purse, Quota))
 
+    def shares(self) -> Iterable[Share]:
+        return (purse for _, purse in self.purses if isinstance(purse, Share))
+
     def is_idle(self, now_s: float) -> bool:
         """Whether it could be made anew without anybody noticing."""
         if self.in_flight or any(self.spent.values()):
             return False
         for _, purse in self.purses:
-            if isinstance(purse, Bucket) and not purse.is_full(now_s):
+            bucket = purse.own if isinstance(purse, Share) else purse
+            if isinstance(bucket, Bucket) and not bucket.is_full(now_s):
+                return False
+            if isinstance(purse, Share) and purse.held > 0:
                 return False
             if isinstance(purse, Quota) and purse.unsaved:
                 return False
         return True
+
+
+class Saved(NamedTuple):
+    """What a quota had used up in a window, as it was written down. `key`: rule and subject."""
+
+    key: str
+    metric: Metric
+    period: Period
+    starts_ns: int
+    used: float
+
+
+@dataclass(slots=True, eq=False)
+class Used:
+    """What calls of one principal and tool have used since it was last written down."""
+
+    principal: str
+    name: str
+    server: str
+    tool: str
+    calls: int = 0
+    refused: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    result_tokens: int = 0
 
 
 class Refusal(NamedTuple):
@@ -106,17 +142,23 @@ def compiled(specs: Mapping[str, LimitSpec]) -> tuple[Rule, ...]:
     return tuple(Rule(name, spec) for name, spec in specs.items())
 
 
-def meter_of(rule: Rule, subject: str, label: str, principal: str, now_s: float) -> Meter:
-    """A meter at which nothing was used yet."""
+def meter_of(
+    rule: Rule, subject: str, label: str, principal: str, now_s: float, elsewhere: Elsewhere | None = None
+) -> Meter:
+    """A meter at which nothing was used yet. `elsewhere`: where it is counted, if not here alone."""
     spec = rule.spec
+    shared = elsewhere if spec.shared else None
     purses: list[tuple[Metric, Purse]] = []
     for metric in METRICS:
         if rate := getattr(spec, metric):
             capacity, per_s = bounds_of(spec, metric, rate)
-            purses.append((metric, Bucket(capacity, per_s, capacity, now_s)))
+            bucket = Bucket(capacity, per_s, capacity, now_s)
+            drawn = shared is not None and metric == "calls"
+            purses.append((metric, Share(bucket, shared) if shared is not None and drawn else bucket))
     purses += _quotas(spec.daily, "day")
     purses += _quotas(spec.monthly, "month")
-    return Meter(rule, subject, label, principal, tuple(purses), spec.concurrent or math.inf, used_s=now_s)
+    most, is_shared = spec.concurrent or math.inf, shared is not None
+    return Meter(rule, subject, label, principal, tuple(purses), most, is_shared=is_shared, tells=is_shared)
 
 
 def bounds_of(spec: LimitSpec, metric: Metric, rate: str) -> tuple[float, float]:
@@ -140,7 +182,6 @@ def enter(meters: Sequence[Meter], size: int, now_s: float, wall_ns: int) -> Non
     """A call is made."""
     for meter in meters:
         meter.in_flight += 1
-        meter.used_s = now_s
         _take(meter, "calls", 1, now_s, wall_ns)
         _take(meter, "bytes_in", size, now_s, wall_ns)
 
@@ -195,7 +236,8 @@ _LY: Final[dict[Period, str]] = {"day": "daily", "month": "monthly"}
 
 
 def _take(meter: Meter, metric: Metric, amount: float, now_s: float, wall_ns: int) -> None:
-    meter.spent[metric] += amount
+    if meter.tells:
+        meter.spent[metric] += amount
     for counted, purse in meter.purses:
         if counted == metric:
             purse.take(amount, now_s, wall_ns)

@@ -41,11 +41,10 @@ class Entry(msgspec.Struct, array_like=True, frozen=True, tag=1, gc=False):
 
 
 class Recorded(msgspec.Struct, frozen=True):
-    """An entry as it stands in the ledger; the hashes are in hexadecimal."""
+    """An entry as it stands in the ledger. hash: its leaf hash in the tree, in hexadecimal."""
 
     seq: int
     entry: Entry
-    prev_hash: str
     hash: str
 
 

@@ -17,20 +17,23 @@ import concurrent.futures
 import logging
 import sqlite3
 import threading
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from garrison.kernel.clock import Clock, SystemClock
 from garrison.kernel.errors import TimedOut, Unavailable
 from garrison.protection import reader
-from garrison.protection.chain import Verdict
+from garrison.protection.checking import Verdict
 from garrison.protection.entries import Entry, Recorded, encode
 from garrison.protection.inbox import Batch, Waiter
+from garrison.protection.log import Log
+from garrison.protection.place import Place, place_of
 from garrison.protection.reader import Filter
 from garrison.protection.spool import Spool, take_spools
-from garrison.protection.store import Store
-from garrison.protection.writer import Writer, unwritable
+from garrison.protection.writer import CheckpointRhythm, Writer, unwritable
 from garrison.telemetry.redaction import redactor
 
 _log = logging.getLogger(__name__)
@@ -42,12 +45,15 @@ class LedgerSettings:
 
     window_s: how long `batched` collects entries before it commits them: what a power cut may cost.
     queue_max: entries that may wait; more are refused. spool_bytes: room for accepted entries; 0 for no spool.
+    checkpoints: how often one is signed. url: of the database in PostgreSQL, never shown; empty: the path's SQLite.
     """
 
     durability: Literal["strict", "batched"] = "batched"
     window_s: float = 0.05
     queue_max: int = 20_000
     spool_bytes: int = 4 * 1024 * 1024
+    checkpoints: CheckpointRhythm = field(default_factory=CheckpointRhythm)
+    url: str = field(default="", repr=False)
 
 
 class Ledger:
@@ -57,15 +63,16 @@ class Ledger:
         """Open or create. Takes over what a killed process left behind. Unavailable if the ledger cannot be written."""
         self.settings = settings or LedgerSettings()
         self._path = path
+        self._place = Place(path, self.settings.url)
         self._clock = clock or SystemClock()
         self._inbox = Batch()
         self._lock = threading.Lock()
         try:
-            store, self._spool = self._open()
+            log, self._spool = self._open()
         except (sqlite3.Error, OSError) as error:
-            raise unwritable(f"{path}: {error}") from error
+            raise unwritable(f"{self._place}: {error}") from error
         window_s = self.settings.window_s if self.settings.durability == "batched" else 0.0
-        self._writer = Writer(store, self._reopen, self._take, self._spool, window_s)
+        self._writer = Writer(log, self._reopen, self._take, self._spool, window_s, self.settings.checkpoints)
         self._writer.start()
 
     def append(self, entry: Entry) -> None:
@@ -106,13 +113,13 @@ class Ledger:
         _wait(future, timeout_s)
 
     def tail(self, limit: int = 20, wanted: Filter | None = None) -> list[Recorded]:
-        return reader.tail(self._path, limit, wanted)
+        return reader.tail(self._place, limit, wanted)
 
     def show(self, key: int | str) -> list[Recorded]:
-        return reader.show(self._path, key)
+        return reader.show(self._place, key)
 
     def verify(self) -> Verdict:
-        return reader.verify(self._path)
+        return reader.verify(self._place)
 
     @property
     def waiting(self) -> int:
@@ -163,32 +170,32 @@ class Ledger:
             return unwritable(self._writer.problem)
         return unwritable("too many entries are waiting" if self._writer.accepting else "it is closed")
 
-    def _open(self) -> tuple[Store, Spool | None]:
+    def _open(self) -> tuple[Log, Spool | None]:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        store = Store(self._path, self._clock)
+        log = Log(self._place, self._clock)
         try:
-            return store, self._recover(store)
+            return log, self._recover(log)
         except BaseException:
-            store.close()
+            log.close()
             raise
 
-    def _recover(self, store: Store) -> Spool | None:
+    def _recover(self, log: Log) -> Spool | None:
         """Put into the database what killed processes had accepted. Returns the spool for our own use."""
         if not self.settings.spool_bytes:
             return None
         own, *others = take_spools(self._path, self.settings.spool_bytes)
         for spool in (own, *others):
-            bodies = spool.recover(store.mark(spool.name))
+            bodies = spool.recover(log.mark(spool.name))
             if bodies:
-                store.note(store.append(bodies, [(spool.name, spool.end)]))
+                log.note(log.append(bodies, [(spool.name, spool.end)]))
                 _log.warning("entries of a killed process were recovered", extra={"entries": len(bodies)})
             spool.release(spool.end)
         for spool in others:
             spool.remove()
         return own
 
-    def _reopen(self) -> Store:
-        return Store(self._path, self._clock, create=False)
+    def _reopen(self) -> Log:
+        return Log(self._place, self._clock, create=False)
 
 
 def _wait(future: concurrent.futures.Future[int], timeout_s: float) -> int:
@@ -201,18 +208,26 @@ def _wait(future: concurrent.futures.Future[int], timeout_s: float) -> int:
         ) from error
 
 
-def record_once(path: Path, entry: Entry, clock: Clock | None = None) -> int:
+def record_once(ledger: Path | Place, entry: Entry, clock: Clock | None = None) -> int:
     """Append one entry durably from a short command, beside whoever else is writing. Returns its number."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with writing_once(ledger, clock) as log:
+        head = log.append([encode(entry, redactor)])
+        log.note(head)
+        return head.seq
+
+
+@contextmanager
+def writing_once(ledger: Path | Place, clock: Clock | None = None) -> Iterator[Log]:
+    """The log, for a short command. Unavailable (`ledger.unwritable`) when it cannot be written."""
+    place = place_of(ledger)
+    place.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
-        store = Store(path, clock or SystemClock())
+        log = Log(place, clock or SystemClock())
     except (sqlite3.Error, OSError) as error:
-        raise unwritable(f"{path}: {error}") from error
+        raise unwritable(f"{place}: {error}") from error
     try:
-        head = store.append([encode(entry, redactor)])
-        store.note(head)
+        yield log
     except (sqlite3.Error, OSError) as error:
-        raise unwritable(f"{path}: {error}") from error
+        raise unwritable(f"{place}: {error}") from error
     finally:
-        store.close()
-    return head.seq
+        log.close()

@@ -10,17 +10,27 @@ import asyncio
 import concurrent.futures
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from garrison.kernel.errors import Unavailable
-from garrison.protection.chain import Head
 from garrison.protection.inbox import Batch, Waiter
+from garrison.protection.log import Log
+from garrison.protection.pages import Head
 from garrison.protection.spool import Spool
-from garrison.protection.store import Store
 
 RETRY_S = 0.25
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CheckpointRhythm:
+    """A checkpoint is signed after so many entries of this process, or so many seconds after the first of them."""
+
+    entries: int = 10_000
+    window_s: float = 300.0
 
 
 class Writer(threading.Thread):
@@ -28,18 +38,22 @@ class Writer(threading.Thread):
 
     def __init__(
         self,
-        store: Store,
-        reopen: Callable[[], Store],
+        log: Log,
+        reopen: Callable[[], Log],
         take: Callable[[], Batch],
         spool: Spool | None,
         window_s: float,
+        rhythm: CheckpointRhythm = CheckpointRhythm(),
     ) -> None:
         super().__init__(name="garrison-ledger", daemon=True)
-        self._store: Store | None = store
+        self._log: Log | None = log
         self._reopen = reopen
         self._take_all = take
         self._spool = spool
         self._window_s = window_s
+        self._rhythm = rhythm
+        self._unsigned = 0
+        self._sign_at_s = float("inf")
         self._pending = Batch()
         self._hurry = threading.Event()
         self._closing = False
@@ -72,17 +86,18 @@ class Writer(threading.Thread):
             closing = self._closing
             self._take()
             self._write()
+            self._vouch(closing)
             if closing:  # what came before the end was asked for has been taken
                 break
-        if self._store is not None:
-            self._store.close()
+        if self._log is not None:
+            self._log.close()
 
     def _take(self) -> None:
         """Wait for something to do, and a little longer for company."""
         if self.problem:
             self._hurry.wait(RETRY_S)
         elif not self._closing:
-            self.work.wait()
+            self.work.wait(self._until_due_s())
             if self._window_s and not self._closing:
                 self._hurry.wait(self._window_s)
         self._hurry.clear()
@@ -99,12 +114,12 @@ class Writer(threading.Thread):
 
     def _commit(self) -> Head | None:
         """Everything pending in one transaction. None when there was nothing to write."""
-        if self._store is None:
-            self._store = self._reopen()
+        if self._log is None:
+            self._log = self._reopen()
         if self._pending.bodies:
-            return self._store.append(self._pending.bodies, self._marks())
+            return self._log.append(self._pending.bodies, self._marks())
         if self.problem:
-            self._store.probe()
+            self._log.probe()
         return None
 
     def _marks(self) -> list[tuple[str, int]]:
@@ -125,11 +140,27 @@ class Writer(threading.Thread):
         self.accepting = not self._closing
         if head is not None:
             self._note(head)
+            self._unsigned += count
+            self._sign_at_s = min(self._sign_at_s, time.monotonic() + self._rhythm.window_s)
+
+    def _until_due_s(self) -> float | None:
+        return max(0.0, self._sign_at_s - time.monotonic()) if self._unsigned else None
+
+    def _vouch(self, closing: bool) -> None:
+        """Sign a checkpoint when it is time. Entries do not wait for one: what cannot be signed is signed later."""
+        due = closing or self._unsigned >= self._rhythm.entries or time.monotonic() >= self._sign_at_s
+        if not due or not self._unsigned or self._log is None:
+            return
+        self._unsigned, self._sign_at_s = 0, float("inf")
+        try:
+            self._log.checkpoint()
+        except Exception as error:  # noqa: BLE001 (boundary: the entries are safe; the next checkpoint covers them too)
+            _log.error("no checkpoint could be signed", extra={"reason": f"{type(error).__name__}: {error}"})
 
     def _note(self, head: Head) -> None:
         try:
-            assert self._store is not None
-            self._store.note(head)
+            assert self._log is not None
+            self._log.note(head)
         except OSError as error:  # the entries are safe; the probe that follows writes the head again
             self._fail(error)
 
@@ -142,9 +173,9 @@ class Writer(threading.Thread):
         self.failures += 1
         failed, self._pending = self._pending, self._pending.without_waiters()
         _settle_all((waiter, unwritable(self.problem)) for _, _, waiter in failed.waiters)
-        if self._store is not None:
-            self._store.close()
-            self._store = None
+        if self._log is not None:
+            self._log.close()
+            self._log = None
 
 
 def unwritable(reason: str) -> Unavailable:

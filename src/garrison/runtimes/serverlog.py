@@ -8,6 +8,7 @@ from typing import BinaryIO, Literal
 from urllib.parse import quote
 
 from garrison.kernel.clock import Clock, rfc3339
+from garrison.telemetry.printable import one_line
 from garrison.telemetry.redaction import redactor
 
 LINE_BYTES_MAX = 8 * 1024
@@ -22,9 +23,6 @@ BYTES_PER_S_MAX = 1024 * 1024
 Origin = Literal["err", "out", "---"]
 """Its stderr; what it printed on stdout between the messages; our own remarks."""
 
-_CONTROLS = [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
-_VISIBLE = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _CONTROLS if code != 0x09}
-
 
 def log_path(folder: Path, server: str) -> Path:
     """`FOLDER/NAME.log`; whatever the name holds, it stays one file in that folder."""
@@ -33,7 +31,7 @@ def log_path(folder: Path, server: str) -> Path:
 
 def visible(line: bytes) -> str:
     """Text in which control characters, ANSI sequences and text direction marks are seen, not obeyed."""
-    return line.decode("utf-8", "replace").translate(_VISIBLE)
+    return "\t".join(one_line(part) for part in line.decode("utf-8", "replace").split("\t"))
 
 
 class LineSplitter:

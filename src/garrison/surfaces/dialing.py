@@ -12,6 +12,7 @@ from garrison.kernel.errors import GarrisonError, TimedOut, Unavailable
 from garrison.kernel.ids import Ids
 from garrison.protocol.connection import Connection
 from garrison.protocol.transports.http import HttpTransport
+from garrison.protocol.transports.outbound import Outbound, Way
 from garrison.protocol.transports.sse import SseTransport
 from garrison.protocol.transports.stdio import StdioTransport
 from garrison.runtimes import crew
@@ -28,8 +29,9 @@ class Connector:
     `identity` is our `clientInfo`.
     """
 
-    def __init__(self, identity: Mapping[str, Any]) -> None:
+    def __init__(self, identity: Mapping[str, Any], outbound: Outbound | None = None) -> None:
         self._identity = dict(identity)
+        self._outbound = outbound or Outbound()
         self._legacy_only: set[str] = set()
 
     def __call__(self, instance: Instance) -> Connection:
@@ -46,13 +48,20 @@ class Connector:
             assert isinstance(endpoint.channel, StdioTransport)
             carrier: StdioTransport | SseTransport | HttpTransport = endpoint.channel
         elif endpoint.kind == "sse":
-            carrier, legacy_only = SseTransport(endpoint.url, endpoint.headers, label=name), True
+            carrier, legacy_only = (
+                SseTransport(endpoint.url, endpoint.headers, label=name, way=self._way(instance)),
+                True,
+            )
         else:
-            carrier = HttpTransport(endpoint.url, endpoint.headers, label=name)
+            carrier = HttpTransport(endpoint.url, endpoint.headers, label=name, way=self._way(instance))
         connection = Connection(carrier, identity, label=name, legacy_only=legacy_only, capabilities=capabilities)
         if not isinstance(endpoint, HttpEndpoint):
             connection.count_from(endpoint.first_id)
         return connection
+
+    def _way(self, instance: Instance) -> Way:
+        """How far a server's address may lead: it is the administrator who wrote it."""
+        return self._outbound.way("private" if instance.spec.allow_private else "written")
 
     def _judge(self, name: str, connection: Connection) -> None:
         """A server that dies in the handshake may have died of the probe: the next start leaves it out."""

@@ -13,6 +13,8 @@ from garrison.gateway.upstreams.pool import Spread
 from garrison.gateway.worker import Worker
 from garrison.kernel import descriptors
 from garrison.kernel.clock import Clock
+from garrison.protocol.addresses import Rules, networks
+from garrison.protocol.transports.outbound import Outbound
 from garrison.surfaces.settings import Settings
 
 log = logging.getLogger("garrison")
@@ -21,6 +23,11 @@ log = logging.getLogger("garrison")
 def limits(settings: Settings) -> Limits:
     given = settings.limits
     return Limits(given.calls_per_s, given.burst, given.concurrent_calls, given.concurrent_calls_per_server)
+
+
+def outbound(settings: Settings) -> Outbound:
+    """Raises `Invalid` for networks that are none."""
+    return Outbound(Rules(networks(settings.outbound.allow), networks(settings.outbound.deny)))
 
 
 def streams(settings: Settings) -> StreamBounds:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
@@ -11,6 +11,7 @@ import msgspec
 
 from garrison.kernel.errors import Invalid
 from garrison.kernel.settings import LoadedSettings, SettingProblem, load_settings
+from garrison.protocol.addresses import networks
 from garrison.surfaces.setting_groups.calls import (
     BreakerSettings,
     CacheSettings,
@@ -19,6 +20,7 @@ from garrison.surfaces.setting_groups.calls import (
     SpreadSettings,
 )
 from garrison.surfaces.setting_groups.edge import EdgeSettings
+from garrison.surfaces.setting_groups.outbound import OutboundSettings
 from garrison.surfaces.setting_groups.records import LedgerGroup, LogSettings
 from garrison.surfaces.setting_groups.supervisor import SupervisorSettings
 
@@ -33,6 +35,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ledger: LedgerGroup = LedgerGroup()
     logs: LogSettings = LogSettings()
     supervisor: SupervisorSettings = SupervisorSettings()
+    outbound: OutboundSettings = OutboundSettings()
 
 
 def load(
@@ -40,8 +43,8 @@ def load(
 ) -> LoadedSettings[Settings]:
     """All layers; the rules between settings are checked as well."""
     loaded = load_settings(Settings, file=file, file_name=file_name, environment=environment, flags=flags)
-    rule = _plaintext_rule(loaded)
-    return replace(loaded, problems=(*loaded.problems, rule)) if rule else loaded
+    rules = [rule for rule in (_plaintext_rule(loaded), *_network_rules(loaded)) if rule is not None]
+    return replace(loaded, problems=(*loaded.problems, *rules)) if rules else loaded
 
 
 def listen_address(listen: str) -> tuple[str, int]:
@@ -61,6 +64,15 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _network_rules(loaded: LoadedSettings[Settings]) -> Iterator[SettingProblem]:
+    outbound = loaded.values.outbound
+    for name, given in (("outbound.allow", outbound.allow), ("outbound.deny", outbound.deny)):
+        try:
+            networks(given)
+        except Invalid as error:
+            yield SettingProblem(name, f"{name}: {error.message}", error.hint, loaded.origins[name])
 
 
 def _plaintext_rule(loaded: LoadedSettings[Settings]) -> SettingProblem | None:

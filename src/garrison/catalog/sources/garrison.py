@@ -8,6 +8,8 @@ from typing import Final
 from msgspec import inspect
 
 from garrison.catalog import coerce
+from garrison.catalog.access import rule_places
+from garrison.catalog.credential_checks import check_auth, texts_of
 from garrison.catalog.decode import WRONG, decode
 from garrison.catalog.documents import (
     FilterDocument,
@@ -66,6 +68,7 @@ def _read(root: Node, origin: Origin, notes: Notes) -> Reading:
     values = plain(settings) if isinstance(settings, Table) else {}
     reading.settings = values if isinstance(values, dict) else {}
     reading.setting_places = dict(_setting_places(settings))
+    reading.rule_places = rule_places(root)
     _check_grants(root.get("roles"), frozenset(document.servers), notes)
     check_shown(reading.drafts, root.get("servers"), notes)
     check_profiles(root.get("profiles"), frozenset(document.servers), notes)
@@ -88,6 +91,9 @@ def _draft(entry: Entry, server: ServerDocument, notes: Notes) -> Draft | None:
         url=urls[0] if urls else None,
         urls=urls[1:],
         headers=coerce.text_map("headers", headers, silent) if isinstance(headers, Table) else {},
+        auth=server.auth,
+        auth_texts=texts_of(table.get("auth"), server.auth),
+        allow_private=server.allow_private,
         env=coerce.text_map("env", env, silent) if isinstance(env, Table) else {},
         cwd=_text(table, "cwd", server.cwd),
         enabled=server.enabled,
@@ -135,7 +141,9 @@ def _one_way(draft: Draft, table: Table, notes: Notes) -> bool:
         if not {"command", "url", "urls"} & table.keys:
             notes.error("config.nothing_to_run", "neither command nor url is given", hint, draft.place)
         return False
-    idle = _ONLY_FOR_COMMANDS if draft.url else ("headers", "transport")
+    if draft.auth is not None and not check_auth(draft.auth, draft, notes):
+        return False
+    idle = _ONLY_FOR_COMMANDS if draft.url else ("headers", "transport", "allow_private")
     for key in idle:
         if (node := table.get(key)) is not None:
             only = "a command" if draft.url else "a url"
@@ -149,8 +157,7 @@ def _one_way(draft: Draft, table: Table, notes: Notes) -> bool:
 
 def _role(name: str, role: RoleDocument) -> RoleSpec:
     grants = tuple(
-        GrantSpec(servers=grant.servers, tools=grant.tools, prompts=grant.prompts, resources=grant.resources)
-        for grant in role.grants
+        GrantSpec(**{name: getattr(grant, name) for name in GrantSpec.__struct_fields__}) for grant in role.grants
     )
     return RoleSpec(name=name, grants=grants, description=role.description)
 

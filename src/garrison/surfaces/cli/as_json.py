@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from garrison.telemetry.printable import in_json
+
 
 def render(value: Any, columns: Sequence[str]) -> str:
-    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    return in_json(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())

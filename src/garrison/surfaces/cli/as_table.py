@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from garrison.surfaces.cli.output import coloured
+from garrison.telemetry.printable import one_line
 
 STYLES = {
     "running": "green",
@@ -72,14 +73,14 @@ def _plain(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
-        return ", ".join(f"{name}={_plain(member)}" for name, member in value.items())
+        return ", ".join(f"{one_line(str(name))}={_plain(member)}" for name, member in value.items())
     if isinstance(value, (list, tuple)):
         return ", ".join(_plain(member) for member in value)
-    return "".join(char if char.isprintable() else "�" for char in str(value).replace("\n", " "))
+    return one_line(str(value).replace("\n", " "))
 
 
 def _title(column: str) -> str:
     """`startup_s` → `startup (s)`."""
     name, _, unit = column.rpartition("_")
     words, unit_word = column.replace("_", " "), name.replace("_", " ")
-    return f"{unit_word} ({unit})" if name and unit in UNITS else words
+    return one_line(f"{unit_word} ({unit})" if name and unit in UNITS else words)

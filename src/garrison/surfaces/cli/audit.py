@@ -15,7 +15,7 @@ from garrison.protection.entries import Recorded
 from garrison.protection.reader import Filter
 from garrison.protection.reader import show as show_entries
 from garrison.protection.reader import tail as tail_entries
-from garrison.protection.reader import verify as verify_ledger
+from garrison.protection.verifying import verify_log
 from garrison.surfaces.cli import exits
 from garrison.surfaces.cli.audit_export import export
 from garrison.surfaces.cli.options import EnvOption, HomeOption, OutputOption, home_of
@@ -75,7 +75,7 @@ def show_entry(
     env_name: EnvOption = "",
     output: OutputOption = Form.TABLE,
 ) -> None:
-    """Show one entry in full with its hashes, or all entries of a call.
+    """Show one entry in full with its hash, or all entries of a call.
 
     Examples: garrison audit show 17; garrison audit show 8f2c41d09a7be3356f10c2d4
     """
@@ -89,14 +89,16 @@ def show_entry(
 
 @app.command("verify")
 def verify(home: HomeOption = None, env_name: EnvOption = "", output: OutputOption = Form.TABLE) -> None:
-    """Walk the whole hash chain. Exits with 1 when an entry was changed, removed or inserted.
+    """Walk the whole log and hold it against its checkpoints.
+
+    Exits with 1 when an entry was changed, removed or inserted.
 
     Examples: garrison audit verify; garrison audit verify --output json
     """
     ledger = home_of(home, env_name).ledger
     if not ledger.exists() and not ledger.with_suffix(".head").exists():
         raise NotFound("ledger.missing", f"there is no ledger at {ledger}", "start the fleet once")
-    verdict = verify_ledger(ledger)
+    verdict = verify_log(ledger)
     if output is not Form.TABLE:
         result = {"ok": verdict.ok, "entries": verdict.entries, "first_bad": verdict.first_bad_seq}
         show({**result, "reason": verdict.reason}, output)
@@ -113,7 +115,7 @@ def _row(recorded: Recorded) -> dict[str, Any]:
 
 
 def _whole(recorded: Recorded) -> dict[str, Any]:
-    return {**_row(recorded), "prev_hash": recorded.prev_hash, "hash": recorded.hash}
+    return {**_row(recorded), "hash": recorded.hash}
 
 
 def _lines(found: Sequence[Recorded], output: Form) -> Iterator[str]:

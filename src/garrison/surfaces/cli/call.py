@@ -16,7 +16,7 @@ from garrison.surfaces.cli import exits
 from garrison.surfaces.cli.gateway_client import all_tools, connected
 from garrison.surfaces.cli.node_client import client_of
 from garrison.surfaces.cli.options import EnvOption, HomeOption, OutputOption, home_of
-from garrison.surfaces.cli.output import Form, say, show
+from garrison.surfaces.cli.output import Form, pass_on, show
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -107,6 +107,6 @@ def _tell(result: CallToolResult, output: Form) -> None:
         show(result.model_dump(mode="json", by_alias=True, exclude_none=True), output)
         return
     for block in result.content:
-        say(block.text if block.type == "text" else f"[{block.type}: --output json shows it]")
+        pass_on(block.text if block.type == "text" else f"[{block.type}: --output json shows it]")
     if not result.content and result.structured_content is not None:
         show(result.structured_content, Form.JSON)

@@ -16,6 +16,7 @@ from garrison.kernel.home import Home
 from garrison.runtimes.serverlog import log_path
 from garrison.surfaces.cli.options import EnvOption, HomeOption, home_of
 from garrison.surfaces.cli.output import say
+from garrison.telemetry import printable
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -107,4 +108,5 @@ def _was_moved(path: Path, file: BinaryIO) -> bool:
 
 
 def _text(line: bytes) -> str:
-    return line.decode("utf-8", "replace").rstrip("\n")
+    """Old logs, and those that others write into the folder, are no better than what wrote them."""
+    return printable.lines(line.decode("utf-8", "replace").rstrip("\n"))

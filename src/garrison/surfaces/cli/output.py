@@ -7,9 +7,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from importlib import import_module
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol, TextIO, cast
 
 from garrison.kernel.errors import GarrisonError
+from garrison.telemetry import printable
 
 Row = Mapping[str, Any]
 
@@ -36,23 +37,26 @@ RENDERERS: Final = {
 def show(value: Any, form: Form, columns: Sequence[str] = ()) -> None:
     """Print a result: a list of rows, or one object. `columns`: what a table shows of each row, in this order."""
     renderer = cast("Renderer", import_module(RENDERERS[form]))
-    say(renderer.render(value, columns))
+    _write(sys.stdout, renderer.render(value, columns))
 
 
 def say(text: str) -> None:
-    """A line of the result, on stdout."""
-    sys.stdout.write(text.rstrip("\n") + "\n")
-    sys.stdout.flush()
+    """Lines of the result, on stdout; what a terminal would obey is shown instead."""
+    _write(sys.stdout, printable.lines(text))
+
+
+def pass_on(text: str) -> None:
+    """What a tool answered: into a file or a pipe as it is, on a terminal as `say`."""
+    _write(sys.stdout, printable.lines(text) if sys.stdout.isatty() else text)
 
 
 def tell(text: str) -> None:
-    """Progress, remarks and errors, on stderr."""
-    sys.stderr.write(text.rstrip("\n") + "\n")
-    sys.stderr.flush()
+    """Progress, remarks and errors, on stderr; as `say`."""
+    _write(sys.stderr, printable.lines(text))
 
 
 def tell_error(error: GarrisonError) -> None:
-    tell(f"{_red('error:')} {error.message}")
+    _write(sys.stderr, f"{_red('error:')} {printable.lines(error.message)}")
     if error.hint:
         tell(f"  hint: {error.hint}")
 
@@ -60,6 +64,11 @@ def tell_error(error: GarrisonError) -> None:
 def coloured(stream: Any = None) -> bool:
     """Colours only for people: on a terminal, and unless NO_COLOR (no-color.org) says no."""
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and (stream or sys.stdout).isatty()
+
+
+def _write(stream: TextIO, text: str) -> None:
+    stream.write(text.rstrip("\n") + "\n")
+    stream.flush()
 
 
 def _red(text: str) -> str:

@@ -11,6 +11,7 @@ from garrison.kernel.errors import TimedOut, Unavailable
 from garrison.kernel.home import Home
 from garrison.surfaces.cli.node_client import NodeClient
 from garrison.surfaces.presence import running_guardian, running_node
+from garrison.telemetry.printable import one_line
 
 T = TypeVar("T")
 
@@ -98,4 +99,4 @@ def _line(row: Mapping[str, Any]) -> str:
         tools = "" if row["tools"] is None else f", {row['tools']} tools"
         return f"  {row['name']}: running ({row['startup_s']:.1f} s, {row['era']}{tools})"
     error = "" if row["state"] == "starting" else row["error"]  # that of the attempt before
-    return f"  {row['name']}: {row['state']}" + (f": {error}" if error else "")
+    return one_line(f"  {row['name']}: {row['state']}" + (f": {error}" if error else ""))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -52,6 +52,29 @@ class LimitSettings(msgspec.Struct, frozen=True, kw_only=True):
             "with 503; 0: no limit.",
         ),
     ] = 0.5
+    sessions_share: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=1,
+            description="Share of a server's sessions_max that one principal may hold, one at least, so that the rest "
+            "is there for the others.",
+        ),
+    ] = 0.75
+    redis_url: Annotated[
+        str,
+        Meta(
+            description="Redis or Valkey in which several gateways count the limits of garrison.yaml together: "
+            "rediss://:${secret:NAME}@HOST:6379/0. Empty: each gateway counts for itself. Needs `garrison[redis]`.",
+        ),
+    ] = ""
+    without_redis: Annotated[
+        Literal["open", "closed"],
+        Meta(
+            description="While redis_url cannot be reached: open, each gateway counts for itself; closed, calls that "
+            "shared limits concern are refused with 503.",
+        ),
+    ] = "open"
 
 
 class BreakerSettings(msgspec.Struct, frozen=True, kw_only=True):

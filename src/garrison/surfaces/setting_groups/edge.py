@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -28,6 +28,14 @@ class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True):
         tuple[str, ...],
         Meta(description="Web origins (https://app.example) whose pages may call us; none by default."),
     ] = ()
+    public_url: Annotated[
+        str,
+        Meta(
+            pattern=r"^(https?://[^/\s?#]+)?$",
+            description="The URL that clients reach us by, without a path (https://mcp.example). Tokens for it are for "
+            "us, and OAuth's metadata names it. Unless given, the listener's own URL.",
+        ),
+    ] = ""
     allow_plaintext: Annotated[
         bool,
         Meta(
@@ -35,6 +43,41 @@ class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True):
             "would travel readable."
         ),
     ] = False
+    tls_certificate: Annotated[
+        str,
+        Meta(
+            description="PEM file of the certificate that clients are shown, with its chain; TLS is spoken as soon as "
+            "it is set. Read again when it changes. `garrison tls new` makes one for trials.",
+        ),
+    ] = ""
+    tls_key: Annotated[
+        str, Meta(description="PEM file of its private key, without a passphrase; only its owner may read it (0600).")
+    ] = ""
+    client_ca: Annotated[
+        str, Meta(description="PEM file of the authorities whose client certificates are taken (mutual TLS).")
+    ] = ""
+    client_certificates: Annotated[
+        Literal["none", "optional", "required"],
+        Meta(
+            description="Whether clients show certificates; `certificates:` of garrison.yaml makes principals of them. "
+            "required: nobody gets as far as a request without one.",
+        ),
+    ] = "none"
+    connections: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Connections of clients that one process keeps open; more are refused at once. Where "
+            "`ulimit -Hn` allows fewer, fewer are taken.",
+        ),
+    ] = 20_000
+    connections_per_address: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Connections of one address that is not this machine's; 0: no limit, for behind a proxy.",
+        ),
+    ] = 2_000
     body_bytes_max: Annotated[
         int,
         Meta(

@@ -12,6 +12,7 @@ from garrison.catalog.snapshot import Snapshot
 from garrison.gateway.cursors import Cursors
 from garrison.gateway.gateway import Gateway, Parts
 from garrison.gateway.kept import KeptAnswers
+from garrison.gateway.metering import Metering
 from garrison.gateway.parked import ParkedCalls
 from garrison.gateway.retries import RetryPolicy
 from garrison.gateway.sessions import Sessions
@@ -19,20 +20,26 @@ from garrison.gateway.stages.shed import ShedPolicy
 from garrison.gateway.taskids import TaskIds
 from garrison.gateway.upstreams.directory import Directory
 from garrison.gateway.worker import Worker
+from garrison.identity.authenticator import Authenticator
+from garrison.identity.issuer_fetch import issuer_fetch
 from garrison.identity.keys import KeyStore
+from garrison.identity.resources import Resources
 from garrison.identity.roles import Authoriser
-from garrison.kernel.clock import SystemClock
+from garrison.kernel.clock import Clock, SystemClock
 from garrison.kernel.home import Home, write_private
 from garrison.kernel.ids import RandomIds, SequenceIds
 from garrison.protection.ledger import Ledger, LedgerSettings
 from garrison.protocol.connection import Connection
+from garrison.protocol.transports.outbound import Outbound
 from garrison.runtimes.reaper import Reaper
 from garrison.runtimes.reconcile import Action
 from garrison.runtimes.supervisor import Supervisor
 from garrison.surfaces import policies
+from garrison.surfaces.budgets import Budgets
 from garrison.surfaces.dialing import Dialer
 from garrison.surfaces.settings import Settings
 from garrison.surfaces.wiring.instances import drivers_here, drivers_through_the_primary, follow, supervised
+from garrison.surfaces.wiring.metering import metered
 from garrison.surfaces.workers.relays import Relays
 from garrison.telemetry import names
 from garrison.telemetry.metrics import Metrics
@@ -53,9 +60,12 @@ class Fleet:
     dialer: Dialer
     gateway: Gateway
     keys: KeyStore
+    authenticator: Authenticator
     authoriser: Authoriser
     ledger: Ledger
     metrics: Metrics
+    metering: Metering
+    budgets: Budgets
     reaper: Reaper
     relays: Relays
     """For other workers, where there are some."""
@@ -76,13 +86,15 @@ def build(
     ledger = Ledger(home.ledger, limits, clock)
     keys = KeyStore(home.keys, clock)
     keys.ensure_admin(home)
+    authenticator = _authenticator(settings, snapshot, keys, clock)
     authoriser = Authoriser(snapshot.roles)
     directory = Directory(policies.spread(settings, clock, worker))
     directory.apply(snapshot)
     session_key = _session_key(home)
+    metering, budgets = metered(home, settings, snapshot, clock, ids, metrics, worker)
     parts = Parts(
         directory=directory,
-        keys=keys,
+        authenticator=authenticator,
         authoriser=authoriser,
         ledger=ledger,
         metrics=metrics,
@@ -93,6 +105,7 @@ def build(
         clock=clock,
         ids=SequenceIds(),
         identity=IDENTITY,
+        metering=metering,
         limits=policies.limits(settings),
         breaker=policies.breaker(settings),
         shed=ShedPolicy(settings.limits.concurrent_calls_of_all, settings.limits.lag_s_max),
@@ -111,14 +124,42 @@ def build(
     drain_s = settings.edge.drain_s
     supervisor.subscribe(lambda name, observed, link: follow(gateway.own, observed, link, drain_s))
     return Fleet(
-        home, settings, directory, supervisor, dialer, gateway, keys, authoriser, ledger, metrics, reaper, relays
+        home,
+        settings,
+        directory,
+        supervisor,
+        dialer,
+        gateway,
+        keys,
+        authenticator,
+        authoriser,
+        ledger,
+        metrics,
+        metering,
+        budgets,
+        reaper,
+        relays,
     )
+
+
+def _authenticator(settings: Settings, snapshot: Snapshot, keys: KeyStore, clock: Clock) -> Authenticator:
+    """While no public URL is set, the process that listens says what it is (`resources.rebase`)."""
+    resources = Resources(settings.edge.public_url)
+    made = Authenticator(keys, clock, issuer_fetch(Outbound()), resources, settings.auth.failures_per_minute)
+    made.replace(snapshot.sections.issuers)
+    return made
 
 
 def session_times(metrics: Metrics) -> Callable[[float], None]:
     """Takes the seconds that a client's session lived, when it ends: `mcp.server.session.duration`."""
     about = "How long clients' sessions lived."
     return metrics.histogram(names.SERVER_SESSION_DURATION, about).cell().observe
+
+
+def listening(fleet: Fleet, url: str) -> None:
+    """Where clients reach us, as far as no public URL says otherwise."""
+    if not fleet.settings.edge.public_url:
+        fleet.authenticator.resources.rebase(url)
 
 
 async def stop(fleet: Fleet) -> None:
@@ -129,11 +170,15 @@ async def stop(fleet: Fleet) -> None:
     await fleet.dialer.settled()
     await fleet.supervisor.stop_all()
     await fleet.directory.close()
+    await fleet.budgets.close()
+    fleet.authenticator.close()
 
 
 async def apply(fleet: Fleet, snapshot: Snapshot) -> Sequence[Action]:
     """Let a new snapshot take over: the gateway's view first, then the instances."""
+    fleet.authenticator.replace(snapshot.sections.issuers)
     fleet.authoriser.replace(snapshot.roles)
+    fleet.metering.replace(snapshot.sections.limits)
     fleet.directory.apply(snapshot)
     return await fleet.supervisor.apply(snapshot)
 

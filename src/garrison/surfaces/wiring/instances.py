@@ -26,6 +26,7 @@ from garrison.runtimes.life import Policies
 from garrison.runtimes.probes import HealthPolicy
 from garrison.runtimes.reaper import Reaper
 from garrison.runtimes.supervisor import Hooks, Supervisor
+from garrison.surfaces import policies
 from garrison.surfaces.dialing import ConnectionTimes, Connector, Dialer
 from garrison.surfaces.launchers import launcher_folders
 from garrison.surfaces.settings import Settings
@@ -82,7 +83,7 @@ def supervised(
         settings.supervisor.health_timeout_s,
         settings.supervisor.health_failures_max,
     )
-    connector = Connector(dict(parts.identity))
+    connector = Connector(dict(parts.identity), policies.outbound(settings))
     supervisor: Supervisor[Connection] = Supervisor(
         drivers.shared,
         connector,

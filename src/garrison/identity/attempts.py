@@ -1,0 +1,57 @@
+"""Failed authentications per address: bounded, and without cost for whoever presents what is right."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from ipaddress import IPv6Address, ip_address
+
+ADDRESSES_MAX = 4096
+"""Addresses that are remembered; beyond it the one that failed longest ago is forgotten."""
+
+
+class Attempts:
+    """A token bucket of failures for each address: `failures_max` at once, and as many again within a minute.
+
+    0: no limit. Somebody with many addresses of one IPv6 network (/64) counts as one.
+    """
+
+    def __init__(self, failures_max: int, now_s: Callable[[], float]) -> None:
+        self._max = failures_max
+        self._now_s = now_s
+        self._failures: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        """How many, and when that was so."""
+
+    def __len__(self) -> int:
+        return len(self._failures)
+
+    def failed(self, address: str) -> None:
+        """One more."""
+        if not self._max:
+            return
+        key = _network(address)
+        self._failures[key] = (min(self._count(key) + 1, self._max + 1.0), self._now_s())
+        self._failures.move_to_end(key)
+        if len(self._failures) > ADDRESSES_MAX:
+            self._failures.popitem(last=False)
+
+    def wait_s(self, address: str) -> float:
+        """Seconds until another attempt is looked at; 0 if now."""
+        if not self._failures:
+            return 0.0
+        over = self._count(_network(address)) - self._max
+        return (over + 1) * 60.0 / self._max if over > -1e-9 else 0.0
+
+    def _count(self, key: str) -> float:
+        count, since_s = self._failures.get(key, (0.0, 0.0))
+        return max(0.0, count - (self._now_s() - since_s) * self._max / 60.0)
+
+
+def _network(address: str) -> str:
+    try:
+        found = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address[:64]
+    if isinstance(found, IPv6Address):
+        return str(found.ipv4_mapped or f"{found.exploded[:19]}::/64")
+    return address
