@@ -142,4 +142,4 @@ class Part:
 
 def request_of(request: HttpRequest, element: bytes) -> HttpRequest:
     """One element as if it had been posted alone."""
-    return HttpRequest(request.head, element, request.client)
+    return HttpRequest(request.head, element, request.client, request.certificate)

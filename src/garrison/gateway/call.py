@@ -34,6 +34,8 @@ class HttpRequest:
     head: Head
     body: bytes | bytearray
     client: str = ""
+    certificate: Principal | None = None
+    """Whom the connection's client certificate names; counts where no key or token is presented."""
 
 
 class Sink(Protocol):

@@ -31,7 +31,7 @@ from garrison.gateway.stages.shed import Shed
 from garrison.gateway.upstreams.directory import Directory
 from garrison.gateway.upstreams.own import OwnConnections
 from garrison.gateway.upstreams.upstream import Upstream
-from garrison.identity.keys import KeyStore
+from garrison.identity.authenticator import Authenticator
 from garrison.identity.roles import Authoriser
 from garrison.kernel.clock import Clock
 from garrison.kernel.errors import GarrisonError
@@ -53,7 +53,7 @@ class Stages:
     forward: Forward
     directory: Directory
     own: OwnConnections
-    keys: KeyStore
+    authenticator: Authenticator
     authoriser: Authoriser
     sessions: Sessions
     in_flight: InFlight
@@ -85,15 +85,14 @@ class Decisions:
             self._flows.add(call.request.head, key, self._flow(call, upstream, connection, name, until_ns), now_ns)
 
     def _until_ns(self, call: Call) -> int:
-        """How long what was decided of the call may hold from now on. A key or session that ends is not outlived."""
-        keys, presented = self._stages.keys, reading_of(call.request.head).key
+        """How long what was decided of the call may hold from now on. No key, token or session is outlived."""
         try:
-            principal = keys.verify(presented)
+            known = self._stages.authenticator.known(reading_of(call.request.head).key, call.endpoint)
         except GarrisonError:
             return 0
-        if principal is None or principal != call.principal:
+        if known is None or known[0] != call.principal:
             return 0
-        ends_ns = keys.ends_ns(presented)
+        ends_ns = known[1]
         if call.session is not None:
             ends_ns = min(ends_ns, call.session.expires_s * 1_000_000_000)
         return time.monotonic_ns() + min(int(flows.HOLDS_S * 1e9), ends_ns - self._wall_ns())
@@ -167,7 +166,7 @@ class Decisions:
         """Whether it still does, but for its time."""
         upstream, stages = flow.upstream, self._stages
         keys, roles, names, secrets, meters = flow.editions
-        if stages.keys.edition is not keys or stages.authoriser.edition is not roles:
+        if stages.authenticator.edition is not keys or stages.authoriser.edition is not roles:
             return False
         if stages.directory.names is not names or redactor.version != secrets or stages.metering.edition is not meters:
             return False
@@ -190,7 +189,7 @@ class Decisions:
     def _editions(self) -> tuple[object, object, object, int, object]:
         stages = self._stages
         meters = stages.metering.edition
-        return stages.keys.edition, stages.authoriser.edition, stages.directory.names, redactor.version, meters
+        return stages.authenticator.edition, stages.authoriser.edition, stages.directory.names, redactor.version, meters
 
 
 def _holder(call: Call) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,7 +59,8 @@ from garrison.gateway.unasked import Unasked
 from garrison.gateway.upstreams.directory import Directory
 from garrison.gateway.upstreams.own import OwnConnections
 from garrison.gateway.worker import Worker
-from garrison.identity.keys import KeyStore
+from garrison.identity.authenticator import Authenticator
+from garrison.identity.principals import Principal
 from garrison.identity.roles import Authoriser
 from garrison.kernel.clock import Clock
 from garrison.kernel.ids import Ids
@@ -71,7 +73,7 @@ class Parts:
     """What the gateway is made of; the composition root brings it."""
 
     directory: Directory
-    keys: KeyStore
+    authenticator: Authenticator
     authoriser: Authoriser
     ledger: Ledger
     metrics: Metrics
@@ -212,7 +214,7 @@ class Gateway:
             observe,
             self.shed,
             audit,
-            Authenticate(parts.keys.verify),
+            Authenticate(parts.authenticator, _allowance(authoriser)),
             Admit(),
             self._route(parts),
             Authorise(authoriser),
@@ -230,7 +232,7 @@ class Gateway:
         pipeline = Pipeline(stages, self._answer)
         concerned = Stages(
             observe, self.shed, audit, limit, self.breaker, retry, intent, forward,
-            directory, self.own, parts.keys, authoriser, parts.sessions, self.in_flight, parts.metering,
+            directory, self.own, parts.authenticator, authoriser, parts.sessions, self.in_flight, parts.metering,
         )  # fmt: skip
         return pipeline, FastPath(concerned, pipeline, parts.ledger, parts.clock, parts.ids)
 
@@ -255,6 +257,18 @@ class Gateway:
             "list_tasks": self.tasks.listed,
         }
         return Route(parts.directory, self.seen, answers, self.streams, self.parked, byways, more)
+
+
+def _allowance(authoriser: Authoriser) -> Callable[[Principal, Call], bool]:
+    """Whether somebody might make a call; what has no server in particular is open to whoever has any role."""
+
+    def allows(principal: Principal, call: Call) -> bool:
+        target = call.target
+        if not target.server:
+            return bool(principal.roles)
+        return authoriser.decide(principal, target.kind, target.server, target.name).allowed
+
+    return allows
 
 
 def _limit(parts: Parts) -> Limit:

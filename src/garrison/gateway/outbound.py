@@ -7,7 +7,7 @@ import math
 from garrison.gateway import refusals
 from garrison.gateway.call import Call, Outcome
 from garrison.gateway.passage import Passage
-from garrison.kernel.errors import GarrisonError, Kind, Limited
+from garrison.kernel.errors import GarrisonError, Limited
 from garrison.protocol.codes import METHOD_NOT_FOUND, MODERN_HTTP_STATUS
 from garrison.protocol.messages import EMPTY, RpcError, error_frame, result_frame
 
@@ -81,10 +81,8 @@ def _error(outcome: Outcome) -> RpcError:
 def _refusal_headers(failure: GarrisonError) -> dict[str, str]:
     if isinstance(failure, refusals.ProtocolError) and failure.allow:
         return {"allow": failure.allow}
-    if failure.kind is Kind.UNAUTHENTICATED:
-        # Without a credential there is no error to name (RFC 6750, 3.1).
-        error = "" if failure.code == "key.missing" else ', error="invalid_token"'
-        return {"www-authenticate": f'Bearer realm="garrison"{error}'}
+    if failure.challenge:
+        return {"www-authenticate": failure.challenge}
     if isinstance(failure, (Limited, refusals.Busy)):
         found = {"retry-after": str(max(1, math.ceil(failure.retry_after_s)))}
         if isinstance(failure, refusals.Busy) and failure.closing:

@@ -44,6 +44,9 @@ class GarrisonError(Exception):
 
     kind: ClassVar[Kind]
 
+    challenge: str = ""
+    """What HTTP's `WWW-Authenticate` is to say, where a credential or another one would help."""
+
     def __init__(self, code: str, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.code = code

@@ -35,7 +35,7 @@ from garrison.surfaces.desired import Desired, read_desired
 from garrison.surfaces.edge.protocol import is_mcp_path
 from garrison.surfaces.fleet_metrics import add_fleet_metrics
 from garrison.surfaces.launch import fleet_id, node_argv
-from garrison.surfaces.serving import EdgeServer, drained, edge_config
+from garrison.surfaces.serving import EdgeServer, drained, edge_config, url_of
 from garrison.surfaces.shown import conflict_rows, profile_rows
 from garrison.surfaces.status import server_row
 from garrison.surfaces.wiring import fleet as wiring
@@ -67,7 +67,8 @@ class Node:
         self._home = home
         self._desired = desired
         self._listener = listener
-        self.url = _url_of(listener)
+        self.url = url_of(listener)
+        wiring.listening(self.fleet, self.url)
         self._started_at = rfc3339(SystemClock().wall_ns())
         self._settled = False
         self._answering: set[asyncio.Task[None]] = set()
@@ -258,11 +259,6 @@ class Node:
             "version": __version__,
         }
         write_private(self._home.run / "node.json", msgspec.json.encode(content))
-
-
-def _url_of(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def serve(home: Home, listeners: Sequence[socket.socket], guardian_mode: str) -> None:

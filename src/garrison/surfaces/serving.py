@@ -7,6 +7,7 @@ import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import uvicorn
 
@@ -64,7 +65,7 @@ def edge_config(app: Callable[..., Any], handle: Handler, edge: EdgeSettings) ->
     """`handle` takes what is for MCP endpoints, `app` all else."""
     guard = Guard(
         body_bytes_max=edge.body_bytes_max,
-        hosts=frozenset({*(host.lower() for host in edge.hosts), hostname(edge.listen)}),
+        hosts=frozenset({*(host.lower() for host in edge.hosts), hostname(edge.listen), *_public_host(edge)}),
         origins=frozenset(origin.lower() for origin in edge.origins),
     )
     return uvicorn.Config(
@@ -79,6 +80,16 @@ def edge_config(app: Callable[..., Any], handle: Handler, edge: EdgeSettings) ->
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=LAST_ANSWERS_S,
     )
+
+
+def _public_host(edge: EdgeSettings) -> set[str]:
+    return {hostname(urlsplit(edge.public_url).netloc)} if edge.public_url else set()
+
+
+def url_of(listener: socket.socket) -> str:
+    """How clients on this machine reach a listener."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 async def drained(gateway: Gateway, server: EdgeServer, limit_s: float, elsewhere: Callable[[], int]) -> None:

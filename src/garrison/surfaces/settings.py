@@ -20,6 +20,7 @@ from garrison.surfaces.setting_groups.calls import (
     SpreadSettings,
 )
 from garrison.surfaces.setting_groups.edge import EdgeSettings
+from garrison.surfaces.setting_groups.identity import AuthSettings
 from garrison.surfaces.setting_groups.outbound import OutboundSettings
 from garrison.surfaces.setting_groups.records import LedgerGroup, LogSettings
 from garrison.surfaces.setting_groups.supervisor import SupervisorSettings
@@ -27,6 +28,7 @@ from garrison.surfaces.setting_groups.supervisor import SupervisorSettings
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     edge: EdgeSettings = EdgeSettings()
+    auth: AuthSettings = AuthSettings()
     limits: LimitSettings = LimitSettings()
     breaker: BreakerSettings = BreakerSettings()
     spread: SpreadSettings = SpreadSettings()

@@ -28,7 +28,7 @@ from garrison.runtimes.instance import State
 from garrison.surfaces.desired import Desired, read_desired
 from garrison.surfaces.fleet_metrics import add_fleet_metrics
 from garrison.surfaces.launch import fleet_id
-from garrison.surfaces.serving import EdgeServer, drained, edge_config
+from garrison.surfaces.serving import EdgeServer, drained, edge_config, url_of
 from garrison.surfaces.wiring import fleet as wiring
 from garrison.surfaces.workers.front import admin_at_the_primary, handler
 from garrison.surfaces.workers.post import Post
@@ -55,6 +55,7 @@ class WorkerProcess:
         self._listener = listener
         self._worker = Worker(number, desired.settings.edge.workers)
         self.fleet = wiring.build(home, desired.settings, desired.snapshot(), fleet_id(home), self._worker)
+        wiring.listening(self.fleet, url_of(listener))
         add_fleet_metrics(self.fleet)
         self._post = Post(home.run, self._worker, self)
         self._shares = Shares(self.fleet.gateway, self._post)

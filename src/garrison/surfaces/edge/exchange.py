@@ -14,6 +14,7 @@ from garrison.gateway.call import HttpRequest
 from garrison.gateway.heads import Head
 from garrison.gateway.outbound import JSON
 from garrison.gateway.passage import BodySink
+from garrison.identity.principals import Principal
 from garrison.kernel.outbox import Outbox
 from garrison.protocol.events import write_event
 from garrison.protocol.large import Valve
@@ -55,6 +56,7 @@ class Exchange(HttpRequest, BodySink):
     """
 
     message_event = _NoEvent()
+    certificate: Principal | None = None
     current = False
     whole = False
     disconnected = False

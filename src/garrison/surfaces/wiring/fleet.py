@@ -30,7 +30,6 @@ from garrison.kernel.home import Home, write_private
 from garrison.kernel.ids import RandomIds, SequenceIds
 from garrison.protection.ledger import Ledger, LedgerSettings
 from garrison.protocol.connection import Connection
-from garrison.protocol.transports.outbound import Outbound
 from garrison.runtimes.reaper import Reaper
 from garrison.runtimes.reconcile import Action
 from garrison.runtimes.supervisor import Supervisor
@@ -145,7 +144,7 @@ def build(
 def _authenticator(settings: Settings, snapshot: Snapshot, keys: KeyStore, clock: Clock) -> Authenticator:
     """While no public URL is set, the process that listens says what it is (`resources.rebase`)."""
     resources = Resources(settings.edge.public_url)
-    made = Authenticator(keys, clock, issuer_fetch(Outbound()), resources, settings.auth.failures_per_minute)
+    made = Authenticator(keys, clock, issuer_fetch(policies.outbound(settings)), resources, settings.auth.failures_per_minute)
     made.replace(snapshot.sections.issuers)
     return made
 
