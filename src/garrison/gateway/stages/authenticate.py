@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from garrison.gateway.call import Call, Outcome
+from garrison.gateway.heads import reading_of
 from garrison.gateway.inbound import session_unknown
 from garrison.gateway.refusals import Busy
 from garrison.gateway.stage import Stage, Step
@@ -51,7 +52,7 @@ class Authenticate(Stage):
             resources = self._authenticator.resources
             scopes = scopes_to_ask(resources.issuers.values(), principal, lambda other: self._allows(other, call))
             if scopes:
-                failure.challenge = resources.challenge(path_of(call.endpoint), "insufficient_scope", scopes)
+                failure.challenge = resources.challenge(_resource(call), "insufficient_scope", scopes)
         return outcome
 
     async def _later(self, call: Call, found: Awaitable[Principal]) -> None:
@@ -66,10 +67,15 @@ class Authenticate(Stage):
         if isinstance(error, Unauthenticated):
             # Without a credential there is no error to name (RFC 6750, 3.1).
             what = "" if error.code == "key.missing" else "invalid_token"
-            error.challenge = self._authenticator.resources.challenge(path_of(call.endpoint), what)
+            error.challenge = self._authenticator.resources.challenge(_resource(call), what)
         if isinstance(error, Unavailable) and error.code.startswith("issuer."):
             return Busy(error.code, error.message, error.hint)
         return error
+
+
+def _resource(call: Call) -> str:
+    """The path of what the client asks for; for the older transport, whose path is no endpoint's, all of us."""
+    return "" if reading_of(call.request.head).older else path_of(call.endpoint)
 
 
 def _meet(call: Call, principal: Principal) -> None:

@@ -1,8 +1,8 @@
-"""The ASGI application: `/healthz` and `/readyz` for everyone, the rest for keys with the role `admin`."""
+"""The ASGI application: health and OAuth's metadata for everyone, `whoami` for whoever is known, the rest for
+administrators."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from starlette.applications import Starlette
@@ -10,15 +10,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from garrison.gateway.heads import presented_key
-from garrison.identity.principals import Principal
-from garrison.kernel.clock import SystemClock
-from garrison.kernel.errors import Denied, GarrisonError, NotFound, Unauthenticated
-from garrison.protection.entries import Entry
+from garrison.gateway.heads import endpoint_of, presented_key
+from garrison.identity.resources import WELL_KNOWN
+from garrison.kernel.errors import GarrisonError, NotFound
+from garrison.surfaces.api.guarding import Guarding
 from garrison.surfaces.api.problems import on_garrison_error
+from garrison.surfaces.api.whoami import whoami
 from garrison.surfaces.wiring.fleet import Fleet
-
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class NodeControl(Protocol):
@@ -54,15 +52,18 @@ class NodeControl(Protocol):
 
 def make_app(node: NodeControl) -> Starlette:
     """`node`: the process that serves this application."""
-    admin = _Admin(node)
+    admin, only = _Admin(node), Guarding(lambda: node.fleet)
     routes = [
         Route("/healthz", admin.health),
         Route("/readyz", admin.readiness),
-        Route("/metrics", admin.guarded("metrics/read", admin.metrics)),
-        Route("/api/v1/status", admin.guarded("status/read", admin.status)),
-        Route("/api/v1/apply", admin.guarded("fleet.apply", admin.apply), methods=["POST"]),
-        Route("/api/v1/stop", admin.guarded("fleet.stop", admin.stop), methods=["POST"]),
-        Route("/api/v1/servers/{name}/restart", admin.guarded("server.restart", admin.restart), methods=["POST"]),
+        Route("/metrics", only.administrators("metrics/read", admin.metrics)),
+        Route(WELL_KNOWN, admin.protected_resource),
+        Route(WELL_KNOWN + "{path:path}", admin.protected_resource),
+        Route("/api/v1/whoami", only.anybody_known("whoami/read", admin.whoami)),
+        Route("/api/v1/status", only.administrators("status/read", admin.status)),
+        Route("/api/v1/apply", only.administrators("fleet.apply", admin.apply), methods=["POST"]),
+        Route("/api/v1/stop", only.administrators("fleet.stop", admin.stop), methods=["POST"]),
+        Route("/api/v1/servers/{name}/restart", only.administrators("server.restart", admin.restart), methods=["POST"]),
     ]
     return Starlette(routes=routes, exception_handlers={GarrisonError: on_garrison_error})
 
@@ -70,19 +71,6 @@ def make_app(node: NodeControl) -> Starlette:
 class _Admin:
     def __init__(self, node: NodeControl) -> None:
         self._node = node
-
-    def guarded(self, action: str, endpoint: Endpoint) -> Endpoint:
-        """Only for administrators; refusals are on the record, as in the pipeline."""
-
-        async def run(request: Request) -> Response:
-            try:
-                request.state.principal = self._administrator(request)
-            except GarrisonError as error:
-                self._record_refusal(request, action, error)
-                raise
-            return await endpoint(request)
-
-        return run
 
     async def health(self, request: Request) -> Response:
         """The processes live and their event loops turn."""
@@ -93,6 +81,20 @@ class _Admin:
         """Whether calls should be sent here."""
         missing = self._node.ready()
         return JSONResponse({"ready": not missing, "missing": missing}, 503 if missing else 200)
+
+    async def protected_resource(self, request: Request) -> Response:
+        """RFC 9728: where to get tokens for an endpoint. Open to all, and the same for every name: it says of none
+        whether it is there."""
+        path = request.path_params.get("path", "")
+        if path:
+            endpoint_of(path)
+        found = self._node.fleet.authenticator.resources.metadata(path)
+        if found is None:
+            raise NotFound("oauth.none", "tokens are not taken here", "use an API key")
+        return JSONResponse(found, headers={"cache-control": "max-age=60"})
+
+    async def whoami(self, request: Request) -> Response:
+        return JSONResponse(whoami(self._node.fleet, request.state.principal, presented_key(request.headers)))
 
     async def metrics(self, request: Request) -> Response:
         return Response(await self._node.metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
@@ -112,20 +114,6 @@ class _Admin:
     async def stop(self, request: Request) -> Response:
         self._node.stop(request.state.principal.id)
         return JSONResponse({"stopping": True}, 202)
-
-    def _administrator(self, request: Request) -> Principal:
-        key = presented_key(request.headers)
-        principal = self._node.fleet.keys.verify(key) if key else None
-        if principal is None:
-            raise Unauthenticated("key.unknown", "no valid API key was presented", "send `Authorization: Bearer KEY`")
-        if "admin" not in principal.roles:
-            raise Denied("grant.missing", f"key {principal.name!r} has no role `admin`", "use the admin key")
-        return principal
-
-    def _record_refusal(self, request: Request, action: str, error: GarrisonError) -> None:
-        detail = {"from": request.client.host if request.client else "", "why": error.message}
-        entry = Entry(SystemClock().wall_ns(), "refusal", action=action, outcome=error.code, detail=detail)
-        self._node.fleet.ledger.append(entry)
 
 
 def row_not_found(name: str) -> NotFound:

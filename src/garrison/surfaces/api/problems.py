@@ -23,7 +23,7 @@ HTTP_STATUS = {
 
 def problem(error: GarrisonError) -> Response:
     status = HTTP_STATUS[error.kind]
-    headers = {"WWW-Authenticate": 'Bearer realm="garrison"'} if status == 401 else {}
+    headers = {"WWW-Authenticate": error.challenge or 'Bearer realm="garrison"'} if status == 401 else {}
     if isinstance(error, Limited):
         headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
     body = {

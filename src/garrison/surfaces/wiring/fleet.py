@@ -24,10 +24,10 @@ from garrison.identity.authenticator import Authenticator
 from garrison.identity.issuer_fetch import issuer_fetch
 from garrison.identity.keys import KeyStore
 from garrison.identity.resources import Resources
-from garrison.identity.roles import Authoriser
 from garrison.kernel.clock import Clock, SystemClock
 from garrison.kernel.home import Home, write_private
 from garrison.kernel.ids import RandomIds, SequenceIds
+from garrison.policy.authoriser import Authoriser
 from garrison.protection.ledger import Ledger, LedgerSettings
 from garrison.protocol.connection import Connection
 from garrison.runtimes.reaper import Reaper
@@ -86,7 +86,7 @@ def build(
     keys = KeyStore(home.keys, clock)
     keys.ensure_admin(home)
     authenticator = _authenticator(settings, snapshot, keys, clock)
-    authoriser = Authoriser(snapshot.roles)
+    authoriser = Authoriser.of(snapshot, clock.wall_ns)
     directory = Directory(policies.spread(settings, clock, worker))
     directory.apply(snapshot)
     session_key = _session_key(home)
@@ -143,8 +143,8 @@ def build(
 
 def _authenticator(settings: Settings, snapshot: Snapshot, keys: KeyStore, clock: Clock) -> Authenticator:
     """While no public URL is set, the process that listens says what it is (`resources.rebase`)."""
-    resources = Resources(settings.edge.public_url)
-    made = Authenticator(keys, clock, issuer_fetch(policies.outbound(settings)), resources, settings.auth.failures_per_minute)
+    resources, fetch = Resources(settings.edge.public_url), issuer_fetch(policies.outbound(settings))
+    made = Authenticator(keys, clock, fetch, resources, settings.auth.failures_per_minute)
     made.replace(snapshot.sections.issuers)
     return made
 
@@ -176,7 +176,7 @@ async def stop(fleet: Fleet) -> None:
 async def apply(fleet: Fleet, snapshot: Snapshot) -> Sequence[Action]:
     """Let a new snapshot take over: the gateway's view first, then the instances."""
     fleet.authenticator.replace(snapshot.sections.issuers)
-    fleet.authoriser.replace(snapshot.roles)
+    fleet.authoriser.take_over(snapshot)
     fleet.metering.replace(snapshot.sections.limits)
     fleet.directory.apply(snapshot)
     return await fleet.supervisor.apply(snapshot)
