@@ -22,7 +22,7 @@ from garrison.gateway.upstreams.definition import KIND
 from garrison.gateway.upstreams.directory import Directory
 from garrison.gateway.upstreams.own import OwnConnections
 from garrison.gateway.upstreams.upstream import Lapse
-from garrison.identity.roles import Authoriser
+from garrison.policy.authoriser import Authoriser
 from garrison.protocol import methods
 from garrison.protocol.messages import decode_any, encode, raw, text
 from garrison.protocol.versions import LEGACY_VERSIONS, MODERN_VERSIONS, negotiate

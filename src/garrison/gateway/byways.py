@@ -18,8 +18,8 @@ from garrison.gateway.subscriptions import Subscriptions
 from garrison.gateway.tasks import Tasks
 from garrison.gateway.upstreams.directory import Directory
 from garrison.gateway.upstreams.upstream import Upstream
-from garrison.identity.roles import Authoriser
 from garrison.kernel.errors import Invalid, NotFound
+from garrison.policy.authoriser import Authoriser
 from garrison.protocol import methods
 from garrison.protocol.messages import decode_any, members, raw, text
 

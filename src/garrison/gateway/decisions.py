@@ -32,9 +32,9 @@ from garrison.gateway.upstreams.directory import Directory
 from garrison.gateway.upstreams.own import OwnConnections
 from garrison.gateway.upstreams.upstream import Upstream
 from garrison.identity.authenticator import Authenticator
-from garrison.identity.roles import Authoriser
 from garrison.kernel.clock import Clock
 from garrison.kernel.errors import GarrisonError
+from garrison.policy.authoriser import Authoriser
 from garrison.protocol.connection import Connection
 from garrison.telemetry.redaction import redactor
 

@@ -61,9 +61,9 @@ from garrison.gateway.upstreams.own import OwnConnections
 from garrison.gateway.worker import Worker
 from garrison.identity.authenticator import Authenticator
 from garrison.identity.principals import Principal
-from garrison.identity.roles import Authoriser
 from garrison.kernel.clock import Clock
 from garrison.kernel.ids import Ids
+from garrison.policy.authoriser import Authoriser
 from garrison.protection.ledger import Ledger
 from garrison.telemetry.metrics import Metrics
 

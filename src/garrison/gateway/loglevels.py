@@ -19,8 +19,8 @@ from garrison.gateway.unasked import Place, Unasked
 from garrison.gateway.upstreams.directory import Directory
 from garrison.gateway.upstreams.own import OwnConnections
 from garrison.identity.principals import Principal
-from garrison.identity.roles import Authoriser
 from garrison.kernel.errors import GarrisonError, Invalid
+from garrison.policy.authoriser import Authoriser
 from garrison.protocol import methods
 from garrison.protocol.connection import Connection
 from garrison.protocol.messages import (

@@ -26,8 +26,8 @@ from garrison.gateway.upstreams.directory import Directory
 from garrison.gateway.upstreams.own import Key, OwnConnections, Owner
 from garrison.gateway.upstreams.upstream import Upstream
 from garrison.identity.principals import Principal
-from garrison.identity.roles import Authoriser
 from garrison.kernel.errors import GarrisonError, Limited
+from garrison.policy.authoriser import Authoriser
 from garrison.protocol import methods
 from garrison.protocol.connection import Connection
 from garrison.protocol.handshake import Refused

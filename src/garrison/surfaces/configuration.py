@@ -15,6 +15,7 @@ from garrison.catalog.notes import WHOLE_FILE, Place
 from garrison.catalog.problems import Problem
 from garrison.catalog.snapshot import Snapshot
 from garrison.kernel.settings import LoadedSettings, SettingProblem
+from garrison.policy.checking import problems_of
 from garrison.surfaces import demo, settings
 from garrison.surfaces.desired import Desired, catalog_of
 from garrison.surfaces.settings import Settings
@@ -67,6 +68,7 @@ def configure(wanted: Wanted) -> Configuration:
     problems = [
         *loaded.problems,
         *(_as_problem(one, loaded.setting_places) for one in resolved.problems),
+        *problems_of(snapshot, loaded.rule_places),
         *_emptiness(snapshot, files),
     ]
     return Configuration(

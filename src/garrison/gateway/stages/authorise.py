@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from garrison.gateway.call import Call
 from garrison.gateway.stage import Stage, Step
-from garrison.identity.roles import Authoriser
 from garrison.kernel.errors import Denied
+from garrison.policy.authoriser import Authoriser
 
 
 class Authorise(Stage):

@@ -10,8 +10,8 @@ from msgspec import UNSET, Raw, UnsetType
 from garrison.gateway.call import Call, Outcome
 from garrison.gateway.stage import Stage
 from garrison.gateway.upstreams.definition import KEY, KIND, flaw_of
-from garrison.identity.roles import Authoriser
 from garrison.kernel.errors import Unavailable
+from garrison.policy.authoriser import Authoriser
 from garrison.protocol import methods
 from garrison.protocol.messages import decode_any, encode, members
 

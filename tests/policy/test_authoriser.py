@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from garrison.catalog.spec import GrantSpec, RoleSpec
 from garrison.identity.principals import Principal
-from garrison.identity.roles import CACHED_MAX, Authoriser, TargetKind
 from garrison.kernel.errors import Invalid
+from garrison.policy.authoriser import CACHED_MAX, Authoriser
+from garrison.policy.vocabulary import Kind
 
 READER = RoleSpec(
     name="reader",
@@ -24,8 +27,8 @@ def principal(*roles: str) -> Principal:
 
 def test_a_grant_allows_what_its_patterns_match_and_is_named() -> None:
     authoriser = Authoriser({"reader": READER})
-    assert authoriser.decide(principal("reader"), "tool", "git", "log_all") == (True, "role reader, grant 1")
-    assert authoriser.decide(principal("reader"), "prompt", "any", "help") == (True, "role reader, grant 2")
+    assert authoriser.decide(principal("reader"), "tool", "git", "log_all") == ("allow", "role reader, grant 1", False, False)
+    assert authoriser.decide(principal("reader"), "prompt", "any", "help") == ("allow", "role reader, grant 2", False, False)
     assert authoriser.decide(principal("reader"), "resource", "any", "file:///public/a/b").allowed
 
 
@@ -40,18 +43,16 @@ def test_everything_else_is_denied_with_the_reason() -> None:
         ("prompt", "git", "status"),
     ):
         decision = authoriser.decide(principal("reader"), kind, server, name)  # type: ignore[arg-type]
-        assert decision == (False, "no grant of role reader matches")
+        assert decision == ("deny", "no grant of role reader matches", False, False)
 
 
 def test_a_principal_without_a_role_may_do_nothing() -> None:
-    assert Authoriser({"reader": READER}).decide(principal(), "tool", "git", "status") == (
-        False,
-        "the principal has no role",
-    )
+    decision = Authoriser({"reader": READER}).decide(principal(), "tool", "git", "status")
+    assert (decision.effect, decision.rule) == ("deny", "the principal has no role")
 
 
 def test_admin_may_do_everything_and_cannot_be_redefined() -> None:
-    assert Authoriser({}).decide(principal("admin"), "tool", "any", "thing") == (True, "role admin")
+    assert Authoriser({}).decide(principal("admin"), "tool", "any", "thing") == ("allow", "role admin", False, False)
     with pytest.raises(Invalid, match="admin"):
         Authoriser({"admin": RoleSpec(name="admin")})
 
@@ -74,16 +75,16 @@ def test_a_server_is_visible_to_whom_anything_on_it_is_granted() -> None:
 
 def test_the_cache_is_bounded() -> None:
     authoriser = Authoriser({"reader": READER})
-    for number in range(CACHED_MAX + 10):
-        authoriser.decide(principal("reader"), "tool", "git", f"t{number}")
+    for start in range(0, CACHED_MAX + 1000, 1000):
+        authoriser.decide_all(principal("reader"), "tool", "git", [(f"t{start + n}", None) for n in range(1000)])
     authoriser.decide(principal("reader"), "tool", "git", "x" * 1_000_000)
     assert len(authoriser._cache) <= CACHED_MAX
-    assert not any(len(key[4]) > 1000 for key in authoriser._cache)
+    assert not any(len(key[3]) > 1000 for key in authoriser._cache)
 
 
 patterns = st.lists(st.text(alphabet="ab*?[]!-\\(|", max_size=5), max_size=3).map(tuple)
 grants = st.builds(GrantSpec, servers=patterns, tools=patterns, prompts=patterns, resources=patterns)
-kinds: st.SearchStrategy[TargetKind] = st.sampled_from(["tool", "prompt", "resource", "server"])
+kinds: st.SearchStrategy[Kind] = st.sampled_from(["tool", "prompt", "resource", "server"])
 names = st.text(alphabet="ab[](|-\\", max_size=4)
 
 
@@ -93,7 +94,7 @@ def _authoriser(*given_grants: GrantSpec) -> Authoriser:
 
 @given(st.lists(grants, max_size=4), grants, st.integers(0, 4), kinds, names, names)
 def test_one_more_grant_never_allows_less(
-    some: list[GrantSpec], more: GrantSpec, at: int, kind: TargetKind, server: str, name: str
+    some: list[GrantSpec], more: GrantSpec, at: int, kind: Kind, server: str, name: str
 ) -> None:
     before = _authoriser(*some).decide(principal("r"), kind, server, name)
     after = _authoriser(*some[:at], more, *some[at:]).decide(principal("r"), kind, server, name)
@@ -102,7 +103,7 @@ def test_one_more_grant_never_allows_less(
 
 @given(st.lists(grants, max_size=4), grants, kinds, names, names)
 def test_one_more_role_never_allows_less(
-    some: list[GrantSpec], more: GrantSpec, kind: TargetKind, server: str, name: str
+    some: list[GrantSpec], more: GrantSpec, kind: Kind, server: str, name: str
 ) -> None:
     roles = {"r": RoleSpec(name="r", grants=tuple(some)), "s": RoleSpec(name="s", grants=(more,))}
     authoriser = Authoriser(roles)
@@ -120,3 +121,19 @@ def test_what_a_list_shows_is_exactly_what_a_call_may_use(some: list[GrantSpec],
     assert shown == [tool for tool in tools if listing.decide(principal("r"), "tool", server, tool).allowed], "cached"
     if shown:
         assert listing.decide(principal("r"), "server", server).allowed, "a usable tool makes its server visible"
+
+
+def _fits(name: str, wanted: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, one) for one in wanted)
+
+
+@given(st.lists(grants, max_size=4), kinds, names, names)
+def test_what_cedar_decides_by_grants_is_what_their_patterns_say(
+    some: list[GrantSpec], kind: Kind, server: str, name: str
+) -> None:
+    def of(grant: GrantSpec) -> bool:
+        each = {"tool": grant.tools, "prompt": grant.prompts, "resource": grant.resources}
+        has = any(each.values()) if kind == "server" else _fits(name, each[kind])
+        return has and _fits(server, grant.servers)
+
+    assert _authoriser(*some).decide(principal("r"), kind, server, name).allowed == any(map(of, some))
