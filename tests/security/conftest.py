@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 
 from running_fleet import SERVERS, start_fleet
+from scenarios.conftest import garrison
 
 sys.path.append(str(SERVERS))
 
-__all__ = ["start_fleet"]
+__all__ = ["garrison", "start_fleet"]

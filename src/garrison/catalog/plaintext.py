@@ -12,20 +12,10 @@ from typing import Final
 from garrison.catalog.placeholders import is_placeholder
 from garrison.catalog.references import literals
 from garrison.catalog.words import word_set
+from garrison.telemetry.secret_shapes import KNOWN
 
 Span = tuple[int, int]
 
-_KNOWN_SHAPES: Final = re.compile(
-    r"""(?x)(?<![A-Za-z0-9])(?:
-      gh[pousr]_[A-Za-z0-9]{20,} | github_pat_\w{20,} | glpat-[\w-]{16,}
-    | sk-[A-Za-z0-9_-]{16,} | [sr]k_(?:live|test)_\w{10,} | xox[abeoprs]-[\w-]{10,} | xapp-[\w-]{10,}
-    | A(?:KIA|SIA)[A-Z0-9]{16} | AIza[\w-]{30,} | ya29\.[\w-]{20,}
-    | eyJ[\w-]{8,}\.eyJ[\w-]{4,}\.[\w-]*
-    | (?:npm|hf|ntn|secret|shpat|figd|sbp|gsk|r8|lin_api|dop_v1|pul|rnd|nvapi|dckr_pat|ATATT3x)[_-]?(?=\w*\d)[\w-]{24,}
-    | (?:pplx|tvly|fc|ctx7sk|exa|re|jina|pypi|apify_api|brv|SG|key)[-_.](?=[\w.-]*\d)[\w.-]{20,}
-    | -----BEGIN[ A-Z]*PRIVATE\ KEY-----[\s\S]*
-    )"""
-)
 _WEBHOOK: Final = re.compile(r"https://(?:hooks\.slack\.com/services|discord(?:app)?\.com/api/webhooks)/([^\s\"'?#]+)")
 _USERINFO: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([^\s/?#@:]*)(?::([^\s/]*))?@")
 _QUERY: Final = re.compile(r"[?&;#]([A-Za-z0-9_.-]+)=([^&#\s\"']+)")
@@ -192,7 +182,7 @@ def _candidates(text: str) -> Iterator[Span]:
             yield match.span(2)
         elif _random(match[1]):
             yield match.span(1)
-    for pattern, group in ((_KNOWN_SHAPES, 0), (_WEBHOOK, 1), (_CONNECTION, 1), (_HEADER_INSIDE, 1), (_BEARER, 1)):
+    for pattern, group in ((KNOWN, 0), (_WEBHOOK, 1), (_CONNECTION, 1), (_HEADER_INSIDE, 1), (_BEARER, 1)):
         for match in pattern.finditer(text):
             yield match.span(group)
     for match in _QUERY.finditer(text):

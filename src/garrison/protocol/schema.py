@@ -27,6 +27,8 @@ PROBLEMS_MAX = 5
 SURVEY_MAX = 1_000_000
 """Schema parts × bytes of the value: above it only the first problem is looked for, because each costs a copy."""
 _PROBLEM_CHARS_MAX = 200
+_MASK = "the value"
+"""Stands for values in sentences about them: those go into logs and the ledger, and a value may be a secret."""
 _PATTERNS = jsonschema_rs.RegexOptions(size_limit=1_000_000)
 _BACKTRACKS = re.compile(r"\(\?(?:[=!]|<[=!])|\\[1-9]|\\k<")
 _DATA = frozenset({"const", "enum", "default", "examples"})
@@ -44,14 +46,16 @@ class Validator:
         self._schema: dict[str, Any] = _without_backtracking(schema)
         _check_patterns(self._schema)
         try:
-            self._compiled = jsonschema_rs.validator_for(self._schema, retriever=_refuse, pattern_options=_PATTERNS)
+            self._compiled = jsonschema_rs.validator_for(
+                self._schema, retriever=_refuse, pattern_options=_PATTERNS, mask=_MASK
+            )
         except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
             raise Invalid("schema.invalid", f"the schema cannot be used: {_short(str(error))}") from error
         flat = schema_cost.is_flat(self._schema)
         self.is_valid = self._compiled.is_valid if flat else self._is_valid_and_affordable
 
     def problems(self, value: object) -> list[str]:
-        """What is wrong with `value`: up to five sentences, each with the place; values are not repeated at length."""
+        """What is wrong with `value`: up to five sentences, each with the place, none with a value."""
         if self.is_valid == self._is_valid_and_affordable and not schema_cost.affordable(self._schema, value):
             return ["arguments: nested too deeply to be checked against the schema"]
         return [_sentence(error) for error in self._errors(value)[:PROBLEMS_MAX]]

@@ -13,6 +13,8 @@ import threading
 from collections.abc import Mapping
 from urllib.parse import quote
 
+from garrison.telemetry.secret_shapes import KNOWN, known_in
+
 MASK = "[redacted]"
 SECRET_CHARS_MIN = 6
 """Shorter registered values are not masked: they would blank out ordinary words."""
@@ -39,6 +41,7 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(rf"(--[\w-]{{0,32}}(?:{_TELLING})[\w-]{{0,32}}\s{{1,4}})[^\s\"']+", re.IGNORECASE), rf"\1{MASK}"),
     (re.compile(r"(://)[^\s/?#\"']{1,512}@"), rf"\1{MASK}@"),
     (_ASSIGNED, rf"\1{MASK}"),
+    (KNOWN, MASK),
 )
 # Every telling name and every shape but those that `suspects` looks for itself holds one of these.
 _HINTS = ("bearer", "authoriz", "cookie", "pass", "secret", "token", "key", "credential", "session", "basic")
@@ -94,12 +97,15 @@ class Redactor:
         return self.text(_string(value))
 
     def suspects(self, text: str, names_too: bool = False) -> bool:
-        """A quick look that costs well under a microsecond: might there be a secret in this short text?
+        """A quick look that costs about a microsecond: might there be a secret in this short text?
 
         Meant for the hot path, where most data are harmless: if so, mask with `value`. It knows registered values,
-        garrison keys, bearer values and URLs with a user part; telling names only with `names_too`.
+        garrison keys, bearer values, URLs with a user part or a query, and credentials that their form gives away;
+        telling names only with `names_too`.
         """
-        if "gsn_" in text or "earer " in text or ("@" in text and "://" in text):
+        if "gsn_" in text or "earer " in text or ("://" in text and ("@" in text or "?" in text)):
+            return True
+        if known_in(text):
             return True
         for probe in self._probes:  # a generator inside any() costs three times as much here
             if probe in text:
