@@ -19,9 +19,11 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from uvicorn.server import ServerState
 
+from garrison.catalog.sections import Sections
 from garrison.catalog.snapshot import Snapshot
 from garrison.catalog.spec import ProfileSpec, RoleSpec, ServerSpec
 from garrison.kernel.home import Home
+from garrison.surfaces.api.app import make_app
 from garrison.surfaces.edge.guard import Guard
 from garrison.surfaces.edge.protocol import protocol_class
 from garrison.surfaces.settings import Settings
@@ -75,10 +77,13 @@ StartFleet = Callable[..., Awaitable[Running]]
 
 
 def snapshot_of(
-    servers: tuple[ServerSpec, ...], roles: tuple[RoleSpec, ...] = (), profiles: tuple[ProfileSpec, ...] = ()
+    servers: tuple[ServerSpec, ...],
+    roles: tuple[RoleSpec, ...] = (),
+    profiles: tuple[ProfileSpec, ...] = (),
+    sections: Sections = Sections(),  # noqa: B008  immutable
 ) -> Snapshot:
     named = ({one.name: one for one in servers}, {one.name: one for one in roles}, {one.name: one for one in profiles})
-    return Snapshot(*named)
+    return Snapshot(*named, sections)
 
 
 @asynccontextmanager
@@ -88,22 +93,25 @@ async def running_fleet(
     roles: tuple[RoleSpec, ...] = (),
     settings: Settings | None = None,
     profiles: tuple[ProfileSpec, ...] = (),
+    sections: Sections = Sections(),  # noqa: B008  immutable
 ) -> AsyncIterator[Running]:
-    snapshot = snapshot_of(servers, roles, profiles)
+    snapshot = snapshot_of(servers, roles, profiles, sections)
     home = Home(root / "home")
     fleet = wiring.build(home, settings or Settings(), snapshot, f"test-{os.getpid()}-{root.name}")
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(_no_app, http=protocol_class(fleet.gateway.handle, Guard()), ws="none", lifespan="off")
+    app = make_app(_Control(fleet))
+    config = uvicorn.Config(app, http=protocol_class(fleet.gateway.handle, Guard()), ws="none", lifespan="off")
     config.load()
     state = ServerState()
     edge = await asyncio.get_running_loop().create_server(
         lambda: config.http_protocol_class(config=config, server_state=state, app_state={}), sock=listener
     )
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    wiring.listening(fleet, url)
     try:
         await fleet.supervisor.apply(snapshot)
         await fleet.supervisor.settled()
         await fleet.directory.settled()
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         yield Running(url, fleet, home.admin_key.read_text())
     finally:
         edge.close()
@@ -116,8 +124,14 @@ async def running_fleet(
         fleet.keys.close()
 
 
-async def _no_app(scope: Any, receive: Any, send: Any) -> None:
-    raise AssertionError("only MCP endpoints are asked here")
+class _Control:
+    """What there is of a node: its fleet."""
+
+    def __init__(self, fleet: wiring.Fleet) -> None:
+        self.fleet = fleet
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"there is no node here that could do this: {name}")
 
 
 @pytest.fixture

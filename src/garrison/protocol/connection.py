@@ -7,7 +7,7 @@ A transport below carries the bytes; it reports through `received`, `failed` and
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -63,6 +63,7 @@ class Connection:
     """`client` is our `clientInfo`; `label` names the server in errors; `legacy_only` leaves the era probe out.
 
     `capabilities` are what we declare for the client behind us; without any, whatever a server asks is refused.
+    `prepare` is awaited before each handshake: what is to be shown to the server has to be there.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Connection:
         label: str,
         legacy_only: bool = False,
         capabilities: Mapping[str, Any] | None = None,
+        prepare: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.info = ServerInfo(era="legacy", version="")
         self.label = label
@@ -81,6 +83,7 @@ class Connection:
         self._transport = transport
         self._introduction = Introduction(client, dict(capabilities or {}))
         self._legacy_only = legacy_only
+        self._prepare = prepare
         self._pending: dict[int, Reply] = {}
         self._headers: dict[tuple[str, str | None], Headers] = {}
         """By method and name: the same few are sent again and again."""
@@ -224,6 +227,8 @@ class Connection:
     async def _shake_hands(self, timeout_s: float, *, legacy_only: bool) -> None:
         try:
             async with asyncio.timeout(timeout_s):
+                if self._prepare is not None:
+                    await self._prepare()
                 self.info = await negotiate(self, self._introduction, legacy_only=legacy_only)
         except TimeoutError:
             raise handshake_timeout(self.label, timeout_s) from None

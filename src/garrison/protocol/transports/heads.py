@@ -17,13 +17,16 @@ _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9a-z]+")
 _VALUE = re.compile(r"[\x20-\x7e\x80-\xff\t]*")
 
 
-def fixed_headers(authority: str, url: str, headers: Mapping[str, str]) -> str:
+def fixed_headers(authority: str, url: str, headers: Mapping[str, str], *, without: str = "") -> str:
     """The header lines that are the same in every request. Raises `Invalid` when one cannot be sent.
 
-    A URL's `user:password@` becomes an `Authorization` header; headers that are the protocol's are left out.
+    A URL's `user:password@` becomes an `Authorization` header; headers that are the protocol's are left out, and the
+    one that is sent `without` them.
     """
     own = {"host": authority, "user-agent": "garrison", **_credentials(url)}
     own |= {name.lower(): value for name, value in headers.items() if name.lower() not in _OURS}
+    if without:
+        own.pop(without, None)
     for name, value in own.items():
         if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
             raise Invalid("server.bad_header", f"the header {name[:60]!r} cannot be sent as it stands")
@@ -41,7 +44,7 @@ def _credentials(url: str) -> dict[str, str]:
 def status_error(label: str, status: int, headers: Mapping[str, str]) -> GarrisonError:
     """What it means that a server answered with this status (300 and above) and without a JSON-RPC error."""
     if status in (401, 403):
-        hint = "set its credential under `headers`"
+        hint = "set its credential under `headers`, or say under `auth` where to get one"
         return Unavailable("server.auth_needed", f"server {label} asks for a credential (HTTP {status})", hint)
     if status == 429:
         wait_s = retry_after_s(headers.get("retry-after", ""))

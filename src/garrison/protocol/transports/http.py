@@ -14,6 +14,7 @@ from garrison.kernel.errors import TimedOut, Unavailable
 from garrison.protocol.events import EventReader
 from garrison.protocol.headers import Headers
 from garrison.protocol.messages import is_error_response
+from garrison.protocol.transports.credentials import HEADER, Challenge, Credential, Showing
 from garrison.protocol.transports.heads import fixed_headers, status_error
 from garrison.protocol.transports.http_answers import Answer, Resumed, ServerStream
 from garrison.protocol.transports.links import Exchange, LinkPool
@@ -39,15 +40,26 @@ _STATUS_COUNTS = frozenset({401, 429, 503})
 
 
 class HttpTransport:
-    """`headers` are the server's own (credentials included); they go out with every request and nowhere else."""
+    """`headers` are the server's own; they go out with every request and nowhere else, and so does what `credential`
+    has to show, which takes the place of an `Authorization` among them.
+    """
 
     cancels_by_closing = True
 
-    def __init__(self, url: str, headers: Mapping[str, str], *, label: str, way: Way | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        label: str,
+        way: Way | None = None,
+        credential: Credential | None = None,
+    ) -> None:
         """Raises `Invalid` when the URL or a header cannot be used. `way`: how far its name may lead."""
         self._origin = parse_url(url)
         self._pool = LinkPool(self._origin, way=way)
-        self._fixed = fixed_headers(self._origin.authority, url, headers)
+        self._fixed = fixed_headers(self._origin.authority, url, headers, without=HEADER if credential else "")
+        self._showing = Showing(credential, self._send_bytes) if credential is not None else None
         self._label = label
         self.connection: Connection
         """Set by `bind`, before anything is sent."""
@@ -60,6 +72,7 @@ class HttpTransport:
         self._notices: set[asyncio.Future[None]] = set()
         self._stream: asyncio.Task[None] | None = None
         self._renewals = Renewals(self._renew, self._send_again)
+        self._unwatch = credential.watch(self._heads.clear) if credential is not None else _nothing
 
     def bind(self, connection: Connection) -> None:
         self.connection = connection
@@ -95,6 +108,9 @@ class HttpTransport:
             await asyncio.wait(self._notices, timeout=DELIVERY_S)
 
     async def close(self) -> None:
+        self._unwatch()
+        if self._showing is not None:
+            await self._showing.close()
         await self._renewals.close()
         await self._hang_up()
         if self._session and self._version:
@@ -134,7 +150,14 @@ class HttpTransport:
     def refused(
         self, request_id: int | None, status: int, headers: Mapping[str, str], body: bytes, request: bytes
     ) -> bool:
-        """An HTTP error: a lost session (then the request is sent again in another: False), its body, or its status."""
+        """An HTTP error: a lost session (then the request is sent again in another: False), its body, or its status.
+
+        Where the credential was refused, and another one may help, the request is sent again as well.
+        """
+        challenge = Challenge(status, headers.get("www-authenticate", ""))
+        showing = self._showing
+        if showing is not None and showing.refused(self.connection, request_id, request, challenge):
+            return False
         session = session_of(request)
         if session and says_session_lost(status, body, request_id):
             self._renewals.lost(self.connection, request_id, body_of(request), present=session == self._session)
@@ -168,6 +191,12 @@ class HttpTransport:
         self._heads.clear()
         await self.connection.renew(RENEWAL_S)
 
+    def _send_bytes(self, request_id: int | None, request: bytes) -> None:
+        answer = Answer(self, request_id, request)
+        if request_id is not None:
+            self._exchanges[request_id] = answer
+        self._pool.begin(answer)
+
     def _send_again(self, request_id: int, frame: bytes) -> None:
         self.send(frame, request_id, Headers({"mcp-protocol-version": self._version}))
 
@@ -189,6 +218,8 @@ class HttpTransport:
     def _head(self, verb: str, headers: Mapping[str, str]) -> bytes:
         """Everything but the length and the empty line at the end."""
         lines = [f"{verb} {self._origin.target} HTTP/1.1\r\n", self._fixed]
+        if self._showing is not None:
+            lines.append(self._showing.credential.line)
         lines += [f"{name}: {value}\r\n" for name, value in headers.items()]
         if self._session and self._version:
             lines.append(f"mcp-session-id: {self._session}\r\n")
@@ -207,7 +238,11 @@ class HttpTransport:
             had_one = had_one or status == 200
             if status == 404 and had_one:
                 self._renewals.lost(self.connection, None, b"", present=True)
-            if status and status != 200 and status < 500:
+            if status == 401 and self._showing is not None:
+                shown = self._showing.credential.line
+                if attempt or not await self._showing.another(shown, Challenge(status)):
+                    return
+            elif status and status != 200 and status < 500:
                 return  # it offers no such stream
             attempt = 0 if status == 200 else attempt + 1
             await asyncio.sleep(STREAM_RETRY_S[min(attempt, len(STREAM_RETRY_S) - 1)])
@@ -228,3 +263,7 @@ class HttpTransport:
         ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         head = self._head(verb, {"mcp-protocol-version": self._version}) + b"\r\n"
         return self._pool.send(head, ServerStream(self.connection, ended)), ended
+
+
+def _nothing() -> None:
+    """There is nothing to end."""

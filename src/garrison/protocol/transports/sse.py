@@ -12,6 +12,7 @@ import msgspec
 from garrison.kernel.errors import GarrisonError, Invalid, TimedOut, Unavailable
 from garrison.protocol.events import EventReader
 from garrison.protocol.headers import Headers
+from garrison.protocol.transports.credentials import HEADER, Challenge, Credential, Showing
 from garrison.protocol.transports.heads import fixed_headers, is_event_stream, status_error
 from garrison.protocol.transports.links import Exchange, LinkPool
 from garrison.protocol.transports.origin import Origin, parse_url
@@ -32,12 +33,22 @@ class SseTransport:
 
     cancels_by_closing = False
 
-    def __init__(self, url: str, headers: Mapping[str, str], *, label: str, way: Way | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        label: str,
+        way: Way | None = None,
+        credential: Credential | None = None,
+    ) -> None:
         """Raises `Invalid` when the URL or a header cannot be used. `way`: how far its name may lead."""
         self._url = url
         self._origin = parse_url(url)
         self._pool = LinkPool(self._origin, way=way)
-        self._fixed = fixed_headers(self._origin.authority, url, headers)
+        self._fixed = fixed_headers(self._origin.authority, url, headers, without=HEADER if credential else "")
+        self._credential = credential
+        self._renewing: asyncio.Task[bool] | None = None
         self._label = label
         self._connection: Connection | None = None
         self._target = ""
@@ -55,12 +66,12 @@ class SseTransport:
 
     def send(self, frame: bytes, request_id: int | None, headers: Headers) -> None:
         if self._stream is None:
-            head = f"GET {self._origin.target} HTTP/1.1\r\n{self._fixed}accept: text/event-stream\r\n\r\n"
+            head = f"GET {self._origin.target} HTTP/1.1\r\n{self._lines()}accept: text/event-stream\r\n\r\n"
             self._stream = self._pool.send(head.encode("latin-1"), _Stream(self))
         if not self._target:
             self._early.append((frame, request_id))
             return
-        head = f"POST {self._target} HTTP/1.1\r\n{self._fixed}content-type: application/json\r\n"
+        head = f"POST {self._target} HTTP/1.1\r\n{self._lines()}content-type: application/json\r\n"
         post = _Post(self, request_id)
         exchange = self._pool.send(f"{head}content-length: {len(frame)}\r\n\r\n".encode("latin-1") + frame, post)
         self._posts.add(post.expect_acknowledgement(exchange, self._posts.discard))
@@ -77,6 +88,9 @@ class SseTransport:
             await asyncio.wait(self._posts, timeout=DELIVERY_S)
 
     async def close(self) -> None:
+        if self._renewing is not None:
+            await asyncio.wait({self._renewing}, timeout=DELIVERY_S)
+            self._renewing.cancel()
         await self._pool.close()
 
     # ── called by the stream and the posts ──
@@ -97,10 +111,26 @@ class SseTransport:
 
     def no_stream(self, status: int, headers: Mapping[str, str]) -> None:
         """The GET was answered with something else."""
+        self.refused(status, headers)
         if status >= 300:
             self.lost(f"no event stream at its URL (HTTP {status})", status_error(self._label, status, headers))
         else:
             self.lost("its URL answers, but not with an event stream")
+
+    def refused(self, status: int, headers: Mapping[str, str]) -> None:
+        """What was shown may be no good any more: then the next request shows something else."""
+        challenge = Challenge(status, headers.get("www-authenticate", ""))
+        credential = self._credential
+        if credential is not None and self._renewing is None and credential.can_help(challenge):
+            showing = Showing(credential, lambda request_id, request: None)
+            self._renewing = asyncio.ensure_future(showing.another(credential.line, challenge))
+            self._renewing.add_done_callback(self._renewed)
+
+    def _renewed(self, task: asyncio.Task[bool]) -> None:
+        self._renewing = None
+
+    def _lines(self) -> str:
+        return self._fixed + (self._credential.line if self._credential is not None else "")
 
     def lost(self, reason: str, error: GarrisonError | None = None) -> None:
         """The stream is gone; what never left fails as such, and `error` says it better where there is one."""
@@ -173,6 +203,7 @@ class _Post:
     def end(self) -> None:
         self._over()
         if self._status >= 300:
+            self._transport.refused(self._status, self._headers)
             self._fail(status_error(self._transport.connection.label, self._status, self._headers))
 
     def broken(self, reason: str, *, sent: bool) -> None:
