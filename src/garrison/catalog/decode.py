@@ -12,6 +12,7 @@ import msgspec
 from msgspec import inspect
 
 from garrison.catalog.access import AnnotationsSpec, ArgumentSpec, GroupSpec, PolicySpec, WhenSpec
+from garrison.catalog.certificates import CertificateSpec
 from garrison.catalog.coerce import kind_of
 from garrison.catalog.credentials import AuthSpec
 from garrison.catalog.documents import FilterDocument, GrantDocument, OfferDocument, SelectionDocument
@@ -37,6 +38,7 @@ FATEFUL: Final = frozenset(
         ClaimsSpec,
         LimitSpec,
         AmountsSpec,
+        CertificateSpec,
     }
 )
 """Where a misspelt key must not pass: without its `servers:` a grant would be one for all of them."""

@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from garrison.catalog.access import Groups, Policies, check_access
+from garrison.catalog.certificates import Certificates, check_certificates
 from garrison.catalog.issuers import Issuers, check_issuers
 from garrison.catalog.limits import Limits, check_limits
 from garrison.catalog.notes import Notes
@@ -25,6 +26,7 @@ class Sections(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     policies: Policies = {}
     issuers: Issuers = {}
     limits: Limits = {}
+    certificates: Certificates = {}
 
 
 Check = Callable[[Table, Sections, Notes], None]
@@ -32,6 +34,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     lambda root, sections, notes: check_access(root, sections.groups, sections.policies, notes),
     lambda root, sections, notes: check_issuers(root, sections.issuers, notes),
     lambda root, sections, notes: check_limits(root, sections.limits, notes),
+    lambda root, sections, notes: check_certificates(root, sections.certificates, notes),
 )
 """What types cannot say, each told at its place: they get the whole document."""
 

@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,14 @@ from garrison.kernel.errors import Defect, GarrisonError
 from garrison.kernel.home import Home, write_private
 from garrison.runtimes.guardian import EXIT_CONFIG
 from garrison.runtimes.guardianship import Charge, GuardianWatch
+from garrison.surfaces import budgets
 from garrison.surfaces.api.app import make_app, row_not_found
 from garrison.surfaces.desired import Desired, read_desired
 from garrison.surfaces.edge.protocol import is_mcp_path
 from garrison.surfaces.fleet_metrics import add_fleet_metrics
 from garrison.surfaces.launch import fleet_id, node_argv
+from garrison.surfaces.node_tls import edge_of, end_untrusted, problem_of, watched
+from garrison.surfaces.node_tls import row as tls_row
 from garrison.surfaces.serving import EdgeServer, drained, edge_config, url_of
 from garrison.surfaces.shown import conflict_rows, profile_rows
 from garrison.surfaces.status import server_row
@@ -62,12 +66,13 @@ class Node:
     def __init__(self, home: Home, desired: Desired, listeners: Sequence[socket.socket], guardian_mode: str) -> None:
         listener, *others = listeners
         worker = Worker(1, len(listeners))
+        self._tls = edge_of(home, desired, is_primary=True)
         self.fleet = wiring.build(home, desired.settings, desired.snapshot(), fleet_id(home), worker)
         add_fleet_metrics(self.fleet)
         self._home = home
         self._desired = desired
         self._listener = listener
-        self.url = url_of(listener)
+        self.url = url_of(listener, desired.settings.edge)
         wiring.listening(self.fleet, self.url)
         self._started_at = rfc3339(SystemClock().wall_ns())
         self._settled = False
@@ -81,7 +86,13 @@ class Node:
         self._workforce = Workforce(home.root, fleet_id(home), further, self._post, self.fleet.reaper, self._take_over)
         whereabouts = Whereabouts(worker, self.fleet.directory, self.fleet.gateway.endpoints)
         handle = handler(self.fleet.gateway, whereabouts, self._post) if others else self.fleet.gateway.handle
-        self._server = EdgeServer(edge_config(self._app, handle, desired.settings.edge), self.serving, self.drain)
+        config = edge_config(self._app, handle, desired.settings.edge, self._tls, self.fleet.certificates)
+        self._server = EdgeServer(config, self.serving, self.drain)
+        if others:
+            self.fleet.budgets.tell_workers = self._post.tell
+        if self._tls is not None:
+            end_untrusted(self._tls, lambda: self._server.server_state.connections)
+        self._restarts = guardian_mode == "restart"
         charge = Charge(
             node_argv=tuple(node_argv(home)),
             home_run=home.run,
@@ -100,17 +111,22 @@ class Node:
             loop.add_signal_handler(signum, self._server.asked_to_end)
         self.fleet.reaper.adopt()
         self._guardian.start()
+        if self._tls is not None and self._restarts:  # in the foreground it means that the terminal has gone
+            loop.add_signal_handler(signal.SIGHUP, partial(self._tls.look, always=True))
         reaping = asyncio.ensure_future(self.fleet.reaper.run())
+        counting = asyncio.ensure_future(self.fleet.budgets.run())
+        looking = asyncio.ensure_future(watched(self._tls)) if self._tls is not None else asyncio.Future()
         applying = asyncio.ensure_future(self._start_servers())
         sharing = asyncio.ensure_future(self._shares.run()) if self._shares is not None else asyncio.Future()
         try:
             await self._server.serve(sockets=[self._listener])
         finally:
             applying.cancel()
+            counting.cancel()
             await self._shut_down()
-            reaping.cancel()
-            sharing.cancel()
-            await asyncio.gather(applying, reaping, sharing, return_exceptions=True)
+            for task in (reaping, sharing, looking):
+                task.cancel()
+            await asyncio.gather(applying, counting, reaping, sharing, looking, return_exceptions=True)
 
     def serving(self) -> None:
         """The listener is open: say where."""
@@ -163,7 +179,7 @@ class Node:
             missing.append("it is shutting down")
         if self.fleet.ledger.problem:
             missing.append(f"the ledger cannot be written: {self.fleet.ledger.problem}")
-        return missing + self._workforce.missing()
+        return missing + problem_of(self._tls) + self._workforce.missing()
 
     def health(self) -> list[str]:
         return self._workforce.silent()
@@ -189,6 +205,8 @@ class Node:
             "servers": [self.server_status(name) for name in self._desired.servers],
             "profiles": profile_rows(self._desired.catalog.profiles, endpoints),
             "conflicts": conflict_rows(endpoints),
+            **tls_row(self._tls),
+            **({"limits": {"shared": self.fleet.budgets.state}} if self.fleet.budgets.state else {}),
             **({"workers": self._workforce.rows()} if self._workforce.standings else {}),
         }
 
@@ -240,8 +258,11 @@ class Node:
     def hear(self, worker: int, topic: str, detail: Any) -> None:
         if topic == TOPIC and self._shares is not None:
             self._shares.hear(worker, detail)
+        elif topic == budgets.TOPIC:
+            self.fleet.budgets.hear(worker, detail)
 
     def missed(self, worker: int) -> None:
+        self.fleet.budgets.missed(worker)
         if self._shares is not None:
             self._shares.missed(worker)
 

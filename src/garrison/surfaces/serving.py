@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -12,12 +13,20 @@ from urllib.parse import urlsplit
 import uvicorn
 
 from garrison.gateway.gateway import Gateway
+from garrison.identity.certificates import Certificates
+from garrison.kernel import descriptors
 from garrison.kernel.clock import SystemClock
+from garrison.surfaces.edge.crowd import Crowd
 from garrison.surfaces.edge.guard import Guard, hostname
+from garrison.surfaces.edge.peers import Witness
 from garrison.surfaces.edge.protocol import Handler, protocol_class
+from garrison.surfaces.edge.tls import TlsEdge
 from garrison.surfaces.setting_groups.edge import EdgeSettings
 
 KEEP_ALIVE_S = 75
+HANDSHAKE_S = 10.0
+LINGER_S = 2.0
+"""How long the end of a TLS connection may take."""
 DRAIN_POLL_S = 0.02
 LAST_ANSWERS_S = 1
 """What was answered at the end of the drain may take so long to be written."""
@@ -37,7 +46,9 @@ class EdgeServer(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        await super().startup([])
+        for listener in sockets or ():
+            await self.take_over(listener)
         self._serving()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -45,13 +56,16 @@ class EdgeServer(uvicorn.Server):
         await super().shutdown(sockets)
 
     async def take_over(self, listener: socket.socket) -> None:
-        """Serve on a further socket, whose process will not come back."""
+        """Serve on a socket: our own, or one whose process will not come back."""
         make, config = self.config.http_protocol_class, self.config
         state = self.server_state
         further = await asyncio.get_running_loop().create_server(
             lambda: make(config=config, server_state=state, app_state={}),  # type: ignore[call-arg]
             sock=listener,
             backlog=config.backlog,
+            ssl=config.ssl,
+            ssl_handshake_timeout=HANDSHAKE_S if config.ssl else None,
+            ssl_shutdown_timeout=LINGER_S if config.ssl else None,
         )
         self.servers.append(further)
 
@@ -61,16 +75,26 @@ class EdgeServer(uvicorn.Server):
         self.should_exit = True
 
 
-def edge_config(app: Callable[..., Any], handle: Handler, edge: EdgeSettings) -> uvicorn.Config:
-    """`handle` takes what is for MCP endpoints, `app` all else."""
+def edge_config(
+    app: Callable[..., Any],
+    handle: Handler,
+    edge: EdgeSettings,
+    tls: TlsEdge | None = None,
+    certificates: Certificates | None = None,
+) -> uvicorn.Config:
+    """`handle` takes what is for MCP endpoints, `app` all else; `certificates` say whom client certificates name."""
     guard = Guard(
         body_bytes_max=edge.body_bytes_max,
         hosts=frozenset({*(host.lower() for host in edge.hosts), hostname(edge.listen), *_public_host(edge)}),
         origins=frozenset(origin.lower() for origin in edge.origins),
     )
+    witness = None
+    if tls is not None and certificates is not None and edge.client_certificates != "none":
+        witness = Witness(tls, certificates, SystemClock().wall_ns)
+    room = descriptors.room_for(edge.connections, descriptors.limit())
     return uvicorn.Config(
         app,
-        http=protocol_class(handle, guard),
+        http=protocol_class(handle, guard, Crowd(room, edge.connections_per_address or math.inf), witness),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -79,6 +103,7 @@ def edge_config(app: Callable[..., Any], handle: Handler, edge: EdgeSettings) ->
         date_header=False,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=LAST_ANSWERS_S,
+        ssl_context_factory=None if tls is None else lambda _config, _default: tls.context,
     )
 
 
@@ -86,10 +111,11 @@ def _public_host(edge: EdgeSettings) -> set[str]:
     return {hostname(urlsplit(edge.public_url).netloc)} if edge.public_url else set()
 
 
-def url_of(listener: socket.socket) -> str:
+def url_of(listener: socket.socket, edge: EdgeSettings) -> str:
     """How clients on this machine reach a listener."""
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if edge.tls_certificate else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 async def drained(gateway: Gateway, server: EdgeServer, limit_s: float, elsewhere: Callable[[], int]) -> None:

@@ -25,9 +25,11 @@ from garrison.kernel import descriptors
 from garrison.kernel.errors import Defect, GarrisonError
 from garrison.kernel.home import Home
 from garrison.runtimes.instance import State
+from garrison.surfaces import budgets
 from garrison.surfaces.desired import Desired, read_desired
 from garrison.surfaces.fleet_metrics import add_fleet_metrics
 from garrison.surfaces.launch import fleet_id
+from garrison.surfaces.node_tls import edge_of, end_untrusted, problem_of, watched
 from garrison.surfaces.serving import EdgeServer, drained, edge_config, url_of
 from garrison.surfaces.wiring import fleet as wiring
 from garrison.surfaces.workers.front import admin_at_the_primary, handler
@@ -54,16 +56,21 @@ class WorkerProcess:
         self._desired = desired
         self._listener = listener
         self._worker = Worker(number, desired.settings.edge.workers)
+        self._tls = edge_of(home, desired, is_primary=False)
         self.fleet = wiring.build(home, desired.settings, desired.snapshot(), fleet_id(home), self._worker)
-        wiring.listening(self.fleet, url_of(listener))
+        wiring.listening(self.fleet, url_of(listener, desired.settings.edge))
         add_fleet_metrics(self.fleet)
         self._post = Post(home.run, self._worker, self)
         self._shares = Shares(self.fleet.gateway, self._post)
         self._settled = False
         whereabouts = Whereabouts(self._worker, self.fleet.directory, self.fleet.gateway.endpoints)
         handle = handler(self.fleet.gateway, whereabouts, self._post)
-        config = edge_config(admin_at_the_primary(self._post), handle, desired.settings.edge)
+        edge = desired.settings.edge
+        config = edge_config(admin_at_the_primary(self._post), handle, edge, self._tls, self.fleet.certificates)
         self._server = EdgeServer(config, self._serving, self._drain)
+        self.fleet.budgets.tell_workers = self._post.tell
+        if self._tls is not None:
+            end_untrusted(self._tls, lambda: self._server.server_state.connections)
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -73,17 +80,19 @@ class WorkerProcess:
         connecting = asyncio.ensure_future(self._connect())
         await asyncio.wait({connecting}, timeout=READY_S)
         sharing = asyncio.ensure_future(self._shares.run())
+        counting = asyncio.ensure_future(self.fleet.budgets.run())
+        looking = asyncio.ensure_future(watched(self._tls)) if self._tls is not None else asyncio.Future()
         try:
             await self._server.serve(sockets=[self._listener])
         finally:
-            connecting.cancel()
-            sharing.cancel()
+            for task in (connecting, sharing, counting, looking):
+                task.cancel()
             self.fleet.gateway.in_flight.cancel_all("the gateway is shutting down")
             await wiring.stop(self.fleet)
             await self._post.close()
             await asyncio.to_thread(self.fleet.ledger.close)
             self.fleet.keys.close()
-            await asyncio.gather(connecting, sharing, return_exceptions=True)
+            await asyncio.gather(connecting, sharing, counting, looking, return_exceptions=True)
 
     # ── what other workers ask ──
 
@@ -107,11 +116,14 @@ class WorkerProcess:
     def hear(self, worker: int, topic: str, detail: Any) -> None:
         if topic == TOPIC:
             self._shares.hear(worker, detail)
+        elif topic == budgets.TOPIC:
+            self.fleet.budgets.hear(worker, detail)
         elif topic == GIVEN_UP:
             self._post.give_up(detail)
 
     def missed(self, worker: int) -> None:
         self._shares.missed(worker)
+        self.fleet.budgets.missed(worker)
 
     # ── inside ──
 
@@ -145,7 +157,7 @@ class WorkerProcess:
 
     def _problems(self) -> list[str]:
         problem = self.fleet.ledger.problem
-        return [f"the ledger cannot be written: {problem}"] if problem else []
+        return [*([f"the ledger cannot be written: {problem}"] if problem else []), *problem_of(self._tls)]
 
     def _serving(self) -> None:
         log.info("serving", extra={"worker": self._worker.number, "pid": os.getpid()})

@@ -17,10 +17,12 @@ from garrison.gateway.call import HttpRequest
 from garrison.gateway.heads import Head
 from garrison.kernel.outbox import Outbox
 from garrison.protocol.large import Valve
+from garrison.surfaces.edge.crowd import Crowd
 from garrison.surfaces.edge.exchange import Exchange
 from garrison.surfaces.edge.guard import Guard, Refusal
 from garrison.surfaces.edge.idle import IdleConnections
 from garrison.surfaces.edge.known_heads import KnownHeads
+from garrison.surfaces.edge.peers import Peer, Witness
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
@@ -53,6 +55,12 @@ class EdgeProtocol(HttpToolsProtocol):
     heads: KnownHeads
     idle: IdleConnections
     outbox: Outbox
+    crowd: Crowd
+    witness: Witness | None
+    peer: Peer | None = None
+    """Whose client certificate was shown."""
+    _counts = False
+    """Among the connections that there may be."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -78,12 +86,20 @@ class EdgeProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._host = self.client[0] if self.client else ""
         self._rests_since_s = self.loop.time()
+        self._counts = self.crowd.enters(self._host)
+        if not self._counts:
+            self._refuse(Refusal(503, "too many connections"))
+            return
+        if self.witness is not None:
+            self.peer = self.witness.meets(transport)
         self.idle.watch(self.loop, self.connections)
         self._expect(HEAD_TIMEOUT_S)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._expect(None)
         self._await_reader(None)
+        if self._counts:
+            self.crowd.leaves(self._host)
         exchange = self._exchange()
         super().connection_lost(exc)
         if exchange is not None:
@@ -99,6 +115,8 @@ class EdgeProtocol(HttpToolsProtocol):
                     self._expect(None)
                 exchange = Exchange(self, known[0], known[1], self._host)
                 exchange.current = exchange.whole = True
+                if self.peer is not None:
+                    exchange.certificate = self.peer.principal()
                 self.cycle = exchange  # type: ignore[assignment]
                 self.handler(exchange, exchange)
                 return
@@ -188,6 +206,8 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def _new_exchange(self, head: Head) -> Exchange:
         exchange = Exchange(self, head, b"", self._host)
+        if self.peer is not None:
+            exchange.certificate = self.peer.principal()
         self.cycle = exchange  # type: ignore[assignment]
         return exchange
 
@@ -308,7 +328,9 @@ class EdgeProtocol(HttpToolsProtocol):
         self._refuse(Refusal(408, "the request came too slowly"))
 
 
-def protocol_class(handler: Handler, guard: Guard) -> type[EdgeProtocol]:
+def protocol_class(
+    handler: Handler, guard: Guard, crowd: Crowd | None = None, witness: Witness | None = None
+) -> type[EdgeProtocol]:
     """The class that uvicorn makes one instance of for each connection."""
     bound = {
         "handler": staticmethod(handler),
@@ -316,6 +338,8 @@ def protocol_class(handler: Handler, guard: Guard) -> type[EdgeProtocol]:
         "heads": KnownHeads(guard.body_bytes_max),
         "idle": IdleConnections(),
         "outbox": Outbox(),
+        "crowd": crowd or Crowd(),
+        "witness": witness,
     }
     return type("BoundEdgeProtocol", (EdgeProtocol,), bound)
 

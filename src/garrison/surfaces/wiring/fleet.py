@@ -21,6 +21,7 @@ from garrison.gateway.taskids import TaskIds
 from garrison.gateway.upstreams.directory import Directory
 from garrison.gateway.worker import Worker
 from garrison.identity.authenticator import Authenticator
+from garrison.identity.certificates import Certificates
 from garrison.identity.issuer_fetch import issuer_fetch
 from garrison.identity.keys import KeyStore
 from garrison.identity.resources import Resources
@@ -64,6 +65,7 @@ class Fleet:
     ledger: Ledger
     metrics: Metrics
     metering: Metering
+    certificates: Certificates
     budgets: Budgets
     reaper: Reaper
     relays: Relays
@@ -135,6 +137,7 @@ def build(
         ledger,
         metrics,
         metering,
+        Certificates(snapshot.sections.certificates),
         budgets,
         reaper,
         relays,
@@ -176,6 +179,7 @@ async def stop(fleet: Fleet) -> None:
 async def apply(fleet: Fleet, snapshot: Snapshot) -> Sequence[Action]:
     """Let a new snapshot take over: the gateway's view first, then the instances."""
     fleet.authenticator.replace(snapshot.sections.issuers)
+    fleet.certificates.replace(snapshot.sections.certificates)
     fleet.authoriser.take_over(snapshot)
     fleet.metering.replace(snapshot.sections.limits)
     fleet.directory.apply(snapshot)

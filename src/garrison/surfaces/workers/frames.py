@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from garrison.identity.principals import Principal
+
 FRAME_BYTES_MAX = 1 << 30
 _LENGTH = struct.Struct(">I")
 
@@ -36,6 +38,7 @@ class Ask(msgspec.Struct, array_like=True, tag=1):
     fresh: HeadCopy | None
     body: bytes
     client: str
+    certificate: Principal | None = None
 
 
 class Gone(msgspec.Struct, array_like=True, tag=2):

@@ -120,7 +120,7 @@ class AskingLine(_Line):
         self._asked[ask_id] = _Asked(sink, body)
         sink.on_disconnect(lambda: self._client_left(ask_id))
         slot, fresh = self._slot(request.head)
-        self.send(frames.Ask(ask_id, slot, fresh, body, request.client))
+        self.send(frames.Ask(ask_id, slot, fresh, body, request.client, request.certificate))
 
     async def order(self, name: str, detail: Any = None) -> Any:
         """Have something done. Raises `Unavailable`."""
@@ -234,7 +234,7 @@ class ServingLine(_Line):
             copy = ask.fresh
             self._heads[ask.head] = Head(copy.verb, copy.path, copy.headers, copy.repeated)
         sink = self._sinks[ask.id] = _RemoteSink(self, ask.id)
-        self._host.serve(HttpRequest(self._heads[ask.head], ask.body, ask.client), sink)
+        self._host.serve(HttpRequest(self._heads[ask.head], ask.body, ask.client, ask.certificate), sink)
 
     async def _obey(self, order: frames.Order) -> None:
         try:
