@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from garrison.catalog.confidential import confidential, is_confidential
 from garrison.catalog.spec import ServerSpec
-from garrison.identity.secrets import SecretsFile
+from garrison.identity.secrets import secrets_of
+from garrison.kernel.home import Home
 from garrison.surfaces.wiring.references import resolved, resolved_elsewhere
 from garrison.telemetry.redaction import MASK, redactor
 
@@ -103,7 +104,7 @@ def test_planted_secrets_are_masked_and_the_rest_of_the_line_is_not(
     tmp_path: Path, resolve: Callable[..., ServerSpec]
 ) -> None:
     """Also in a process of ours that does not start the server itself."""
-    stored = SecretsFile(tmp_path / "secrets.json", tmp_path / "secrets.key")
+    stored = secrets_of(Home(tmp_path))
     case = resolve.__name__
     friend, token, planted = f"{case}, an old friend", f"openthedoor{case}", f"{PLANTED}{case}"
     stored.set("stored", friend)

@@ -4,14 +4,20 @@ import json
 import stat
 import subprocess
 import sys
+from base64 import b64encode
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from garrison.identity.envelope import Envelope
+from garrison.identity.master_keys import key_id
 from garrison.identity.secrets import SecretsFile
-from garrison.kernel.errors import Invalid, NotFound, Unavailable
+from garrison.kernel.errors import Conflict, Invalid, NotFound, Unavailable
 from garrison.telemetry.redaction import MASK, Redactor
 
 VALUE = "s3cret-välue\nsecond line"
@@ -19,7 +25,12 @@ VALUE = "s3cret-välue\nsecond line"
 
 @pytest.fixture
 def file(tmp_path: Path) -> SecretsFile:
-    return SecretsFile(tmp_path / "secrets.json", tmp_path / "secrets.key", Redactor())
+    return in_folder(tmp_path)
+
+
+def in_folder(folder: Path, mask: Redactor | None = None) -> SecretsFile:
+    envelope = Envelope(folder / "envelope.json", folder / "secrets.key")
+    return SecretsFile(folder / "secrets.json", envelope, mask or Redactor())
 
 
 def test_a_secret_is_kept_listed_replaced_and_removed(file: SecretsFile) -> None:
@@ -48,7 +59,7 @@ def test_the_key_is_made_on_the_first_use_only(file: SecretsFile, tmp_path: Path
     assert file.list() == ()
     with pytest.raises(NotFound):
         file.get("x")
-    assert list(tmp_path.iterdir()) == []
+    assert [one.name for one in tmp_path.iterdir() if one.suffix != ".lock"] == []
     file.set("a", "1")
     key = (tmp_path / "secrets.key").read_bytes()
     file.set("b", "2")
@@ -64,35 +75,110 @@ def test_equal_values_look_different(file: SecretsFile, tmp_path: Path) -> None:
 
 def test_a_wrong_key_a_missing_key_and_no_key_are_told_apart(file: SecretsFile, tmp_path: Path) -> None:
     file.set("a", VALUE)
-    other = SecretsFile(tmp_path / "other.json", tmp_path / "other.key", Redactor())
-    other.set("x", "y")
+    (tmp_path / "other").mkdir()
+    in_folder(tmp_path / "other").set("x", "y")
     key = tmp_path / "secrets.key"
-    key.write_bytes((tmp_path / "other.key").read_bytes())
-    for act in (lambda: file.get("a"), lambda: file.set("b", "2")):
+    key.write_bytes((tmp_path / "other" / "secrets.key").read_bytes())
+    for act in (lambda: in_folder(tmp_path).get("a"), lambda: in_folder(tmp_path).set("b", "2")):
         with pytest.raises(Invalid, match="is not the key") as caught:
             act()
         assert caught.value.code == "secrets.wrong_key"
     key.write_bytes(b"nonsense!")
     with pytest.raises(Invalid, match="holds no key"):
-        file.get("a")
+        in_folder(tmp_path).get("a")
     key.unlink()
-    for act in (lambda: file.get("a"), lambda: file.set("b", "2")):
+    for act in (lambda: in_folder(tmp_path).get("a"), lambda: in_folder(tmp_path).set("b", "2")):
         with pytest.raises(Unavailable) as missing:
             act()
         assert missing.value.code == "secrets.key_missing"
     assert not key.exists(), "a lost key is never replaced silently"
+    (tmp_path / "envelope.json").unlink()
+    with pytest.raises(Invalid):
+        in_folder(tmp_path).set("b", "2")
 
 
-def test_a_value_moved_to_another_name_is_noticed(file: SecretsFile, tmp_path: Path) -> None:
+def changed(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
+    "moved": lambda file: file["entries"].update(harmless=file["entries"]["admin"]),
+    "removed": lambda file: file["entries"].pop("admin"),
+    "added": lambda file: file["entries"].update(third=file["entries"]["admin"]),
+    "an older version": lambda file: file["entries"]["rotated"].pop(),
+    "another time": lambda file: file["entries"]["admin"][0].update(since_ns=5),
+    "another number": lambda file: file.update(change=file["change"] + 7),
+    "no manifest": lambda file: file.update(manifest=""),
+    "emptied": lambda file: file.update(manifest="", entries={}, change=0),
+}
+
+
+@pytest.mark.parametrize("how", CHANGES)
+def test_whatever_is_done_to_the_file_is_noticed(file: SecretsFile, tmp_path: Path, how: str) -> None:
     file.set("harmless", "x")
     file.set("admin", VALUE)
-    path = tmp_path / "secrets.json"
-    content = json.loads(path.read_text())
-    content["entries"]["harmless"] = content["entries"]["admin"]
-    path.write_text(json.dumps(content))
+    file.set("rotated", "1")
+    file.rotate("rotated", "2")
+    changed(tmp_path / "secrets.json", CHANGES[how])
+    for act in (lambda: in_folder(tmp_path).get("harmless"), in_folder(tmp_path).list, lambda: file.set("new", "y")):
+        with pytest.raises(Invalid) as caught:
+            act()
+        assert caught.value.code in ("secrets.tampered", "secrets.rolled_back")
+
+
+def test_an_older_copy_put_back_is_noticed(file: SecretsFile, tmp_path: Path) -> None:
+    path, head = tmp_path / "secrets.json", tmp_path / "secrets.head"
+    file.set("a", "old")
+    older, older_head = path.read_bytes(), head.read_bytes()
+    file.set("a", "new")
+    path.write_bytes(older)
+    for each in (file, in_folder(tmp_path)):
+        with pytest.raises(Invalid) as caught:
+            each.get("a")
+        assert caught.value.code == "secrets.rolled_back"
+    head.unlink()
+    with pytest.raises(Invalid):
+        in_folder(tmp_path).get("a")
+    head.write_bytes(older_head)
+    assert in_folder(tmp_path).get("a") == "old", "both from one backup are a restored backup"
+    with pytest.raises(Invalid):
+        file.get("a")  # but whoever saw the newer one remembers
+    path.unlink()
+    with pytest.raises(Invalid):
+        in_folder(tmp_path).list()
+
+
+def test_a_rotated_secret_keeps_its_former_values_and_can_go_back(file: SecretsFile) -> None:
+    with pytest.raises(NotFound):
+        file.rotate("a", "x")
+    file.set("a", "v1")
+    for number in range(2, 9):
+        file.rotate("a", f"v{number}")
+    assert (file.get("a"), file.stored()[0].version, file.stored()[0].former) == ("v8", 8, 4)
+    file.go_back("a")
+    assert (file.get("a"), file.stored()[0].version) == ("v7", 7)
+    file.set("a", "fresh")
+    assert (file.get("a"), file.stored()[0].version, file.stored()[0].former) == ("fresh", 8, 0)
+    with pytest.raises(Conflict):
+        file.go_back("a")
+
+
+def test_a_file_of_the_first_format_is_read_and_rewritten_with_the_next_change(tmp_path: Path) -> None:
+    key = AESGCM.generate_key(256)
+    (tmp_path / "secrets.key").write_bytes(b64encode(key))
+    sealed = b64encode(b"n" * 12 + AESGCM(key).encrypt(b"n" * 12, VALUE.encode(), b"token")).decode()
+    former = {"version": 1, "key_id": key_id(key), "entries": {"token": sealed}}
+    (tmp_path / "secrets.json").write_text(json.dumps(former))
+    assert in_folder(tmp_path).get("token") == VALUE
+    in_folder(tmp_path).set("other", "x")
+    assert json.loads((tmp_path / "secrets.json").read_text())["version"] == 2
+    assert in_folder(tmp_path).get("token") == VALUE
+    (tmp_path / "secrets.json").write_text(json.dumps(former))
     with pytest.raises(Invalid) as caught:
-        file.get("harmless")
-    assert caught.value.code == "secrets.tampered"
+        in_folder(tmp_path).get("token")
+    assert caught.value.code == "secrets.rolled_back"
 
 
 def value_or_error(file: SecretsFile, name: str) -> str:
@@ -131,24 +217,25 @@ def test_unusable_values_are_refused_and_not_repeated(file: SecretsFile, value: 
 
 
 def test_a_value_that_was_read_is_masked_from_then_on(tmp_path: Path) -> None:
-    SecretsFile(tmp_path / "s.json", tmp_path / "s.key", Redactor()).set("a", "plain-looking")
+    in_folder(tmp_path).set("a", "plain-looking")
     mask = Redactor()
     assert mask.text("plain-looking") == "plain-looking"
-    SecretsFile(tmp_path / "s.json", tmp_path / "s.key", mask).get("a")
+    in_folder(tmp_path, mask).get("a")
     assert mask.text("it is plain-looking") == f"it is {MASK}"
 
 
 def test_a_folder_that_is_not_there_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(Unavailable):
-        SecretsFile(tmp_path / "no" / "s.json", tmp_path / "no" / "s.key").set("a", "b")
+        in_folder(tmp_path / "no").set("a", "b")
 
 
 SET_MANY = """
 import sys
 from pathlib import Path
-from garrison.identity.secrets import SecretsFile
+from garrison.identity.secrets import secrets_of
+from garrison.kernel.home import Home
 folder, who = Path(sys.argv[1]), sys.argv[2]
-file = SecretsFile(folder / "secrets.json", folder / "secrets.key")
+file = secrets_of(Home(folder))
 for number in range(20):
     file.set(f"{who}-{number}", f"value {who} {number}")
 """

@@ -13,7 +13,8 @@ and goes on with it, whatever becomes of the master key meanwhile. Safe for seve
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -36,7 +37,7 @@ _HEAD_BYTES: Final = len(MAGIC) + _ID_BYTES + _SEED_BYTES
 
 
 class DataKeys(msgspec.Struct, forbid_unknown_fields=True):
-    """The file: data keys by id, each wrapped at least once. `current` seals what is new, the others open what is old."""
+    """The file: data keys by id, each wrapped at least once. `current` seals what is new, the others open the rest."""
 
     version: int = 1
     current: str = ""
@@ -132,7 +133,7 @@ class Envelope:
             keys = self.read()
             if not keys.keys:
                 keys = self._begun()
-            self._key_in(keys.keys, keys.current)
+            self._key(keys.current)
             self._current, self._seen = keys.current, stamp
         return self._current
 
@@ -158,15 +159,24 @@ class Envelope:
         return found.st_mtime_ns, found.st_ino
 
     def _key(self, found: str) -> _Key:
-        return self._opened.get(found) or self._key_in(self.read().keys, found)
-
-    def _key_in(self, keys: Mapping[str, Sequence[Wrapped]], found: str) -> _Key:
         if found not in self._opened:
-            self._opened[found] = _Key(self.opened(found, keys.get(found, ())))
+            self._opened[found] = _Key(self._unwrapped(found))
         return self._opened[found]
 
+    def _unwrapped(self, found: str) -> bytes:
+        keys = self.read()
+        while True:
+            try:
+                return self.opened(found, keys.keys.get(found, ()))
+            except GarrisonError:
+                former, keys = keys, self.read()
+                if keys == former:  # else the master key was replaced just now
+                    raise
 
+
+@cache
 def envelope_of(home: Home) -> Envelope:
+    """One for each home, so that its data keys are unwrapped once."""
     return Envelope(home.envelope, home.secrets_key)
 
 

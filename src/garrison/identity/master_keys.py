@@ -18,7 +18,7 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from garrison.kernel.errors import Conflict, Invalid, Unavailable
+from garrison.kernel.errors import Conflict, Invalid, Unavailable, Unsupported
 from garrison.kernel.home import write_private
 from garrison.telemetry.redaction import redactor
 
@@ -79,6 +79,7 @@ class HeldKeys:
         raise NotImplementedError
 
     def write(self, text: str) -> None:
+        """Replace it; without any text, nothing is left."""
         raise NotImplementedError
 
     def where(self) -> dict[str, str]:
@@ -120,7 +121,7 @@ class HeldKeys:
     def forget(self, needed: Sequence[str]) -> None:
         keys = self._keys()
         kept = [key for key in keys if key_id(key) in needed]
-        if kept and kept != keys:
+        if kept != keys:
             self._store(kept)
 
     def _keys(self) -> list[bytes]:
@@ -156,7 +157,10 @@ class KeyFile(HeldKeys):
 
     def write(self, text: str) -> None:
         try:
-            write_private(self._path, text.encode())
+            if text:
+                write_private(self._path, text.encode())
+            else:
+                self._path.unlink(missing_ok=True)
         except OSError as error:
             message = f"The key file {self._path} cannot be written: {error.strerror}."
             raise Unavailable("secrets.unwritable", message, "Check the folder and free space.") from error
@@ -199,7 +203,11 @@ def source_named(name: SourceName, where: Mapping[str, str], key_file: Path) -> 
         return KeyFile(key_file)
     if name == "environment":
         return EnvironmentKeys()
-    made: Any = import_module(ELSEWHERE[name])
+    try:
+        made: Any = import_module(ELSEWHERE[name])
+    except ImportError as error:
+        hint = f"Install it with the extra: pip install 'garrison[{name}]'"
+        raise Unsupported("secrets.not_installed", f"The package {error.name} is not installed.", hint) from error
     source: Source = made.source(where)
     return source
 

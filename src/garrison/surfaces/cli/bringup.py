@@ -13,7 +13,7 @@ import msgspec
 
 from garrison.catalog.problems import Problem
 from garrison.catalog.report import render_report
-from garrison.identity.secrets import SecretsFile
+from garrison.identity.secrets import SecretsFile, secrets_of
 from garrison.kernel.errors import GarrisonError, Invalid, NotFound
 from garrison.kernel.home import Home
 from garrison.surfaces import revisions, settings
@@ -136,7 +136,7 @@ def store_secrets(home: Home, configuration: Configuration) -> set[str]:
     """Put secrets found in plain text into the secrets file; returns the names of those that are new or changed."""
     if not configuration.secrets:
         return set()
-    file = SecretsFile(home.secrets, home.secrets_key)
+    file = secrets_of(home)
     changed = {name for name, value in configuration.secrets.items() if _stored(file, name) != value}
     for name in sorted(changed):
         file.set(name, configuration.secrets[name])

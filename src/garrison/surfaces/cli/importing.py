@@ -11,7 +11,7 @@ from garrison.catalog.discover import discover
 from garrison.catalog.importer import ImportPlan, plan_import
 from garrison.catalog.load import load_all
 from garrison.catalog.report import render_report, summary
-from garrison.identity.secrets import SecretsFile
+from garrison.identity.secrets import secrets_of
 from garrison.kernel.errors import Conflict, Invalid, NotFound
 from garrison.kernel.home import Home
 from garrison.surfaces.cli import exits
@@ -73,7 +73,7 @@ def _write(to: Path, plan: ImportPlan, home: Home) -> None:
     """The secrets first: a garrison.yaml never refers to a secret that was lost on the way."""
     if plan.secrets:
         home.create()
-        stored = SecretsFile(home.secrets, home.secrets_key)
+        stored = secrets_of(home)
         for name, value in plan.secrets.items():
             stored.set(name, value)
     try:

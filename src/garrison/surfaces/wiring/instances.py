@@ -12,7 +12,7 @@ from garrison.gateway.gateway import Parts
 from garrison.gateway.upstreams.directory import Directory
 from garrison.gateway.upstreams.own import OwnConnections
 from garrison.gateway.worker import Worker
-from garrison.identity.secrets import SecretsFile
+from garrison.identity.secrets import secrets_of
 from garrison.kernel.home import Home
 from garrison.kernel.ids import RandomIds
 from garrison.protocol.connection import Connection
@@ -110,7 +110,7 @@ def supervised(
 def _hooks(home: Home, parts: Parts, relays: Relays) -> Hooks:
     """What other workers do with a server counts as what we do."""
     directory, ledger = parts.directory, parts.ledger
-    stored = SecretsFile(home.secrets, home.secrets_key)
+    stored = secrets_of(home)
 
     async def drained(server: str) -> None:
         await asyncio.gather(directory.drained(server), relays.drained(server))
@@ -130,7 +130,7 @@ def _hooks(home: Home, parts: Parts, relays: Relays) -> Hooks:
 
 def _hooks_of_a_guest(home: Home, parts: Parts) -> Hooks:
     """Of a worker that is not the primary: servers are started, and their changes recorded, elsewhere."""
-    directory, stored = parts.directory, SecretsFile(home.secrets, home.secrets_key)
+    directory, stored = parts.directory, secrets_of(home)
     return Hooks(
         resolve=lambda spec: (
             resolved_elsewhere(spec, os.environ, stored)

@@ -10,7 +10,7 @@ from garrison.catalog.references import resolve
 from garrison.catalog.snapshot import Snapshot
 from garrison.gateway.metering import Metering
 from garrison.gateway.worker import Worker
-from garrison.identity.secrets import SecretsFile
+from garrison.identity.secrets import secrets_of
 from garrison.kernel.clock import Clock
 from garrison.kernel.errors import Invalid, Unsupported
 from garrison.kernel.home import Home
@@ -57,7 +57,7 @@ def _shared(home: Home, settings: Settings, clock: Clock, ids: Ids) -> Any:
 
 def _url(home: Home, settings: Settings) -> str:
     """With its references filled in; from here on it is masked."""
-    stored = SecretsFile(home.secrets, home.secrets_key)
+    stored = secrets_of(home)
 
     def secret(name: str) -> str | None:
         return stored.get(name) if name in stored.list() else None

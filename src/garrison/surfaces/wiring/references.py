@@ -8,6 +8,7 @@ from garrison.catalog.confidential import confidential
 from garrison.catalog.problems import Problem
 from garrison.catalog.references import resolve_spec
 from garrison.catalog.spec import ServerSpec
+from garrison.identity.master_keys import VARIABLE
 from garrison.identity.secrets import SecretsFile
 from garrison.kernel.errors import Invalid
 from garrison.telemetry.redaction import redactor
@@ -36,6 +37,7 @@ def _filled_in(
     def secret(name: str) -> str | None:
         return stored.get(name) if name in stored.list() else None
 
+    environment = {name: value for name, value in environment.items() if name != VARIABLE}  # is no server's business
     for value in confidential(spec, environment):
         redactor.add(value)
     return resolve_spec(spec, environment, secret)
