@@ -113,7 +113,8 @@ class Exchange(HttpRequest, BodySink):
         """`start`: the head up to the digits of its length."""
         if self.disconnected:
             return
-        self._place.outbox.put(self._place.transport, b"%b%d\r\n\r\n%b" % (start, len(body), body))
+        shown = b"" if self.head.verb == "HEAD" else body
+        self._place.outbox.put(self._place.transport, b"%b%d\r\n\r\n%b" % (start, len(body), shown))
         self._complete()
 
     def open_stream(self, headers: Mapping[str, str]) -> None:

@@ -159,6 +159,9 @@ class EdgeProtocol(HttpToolsProtocol):
         if self._refused:
             return
         if self._body_size > self.guard.body_bytes_max:
+            if self.cycle is not None and self.cycle.response_complete:
+                self._stop_listening()  # answered unread; a second answer would be taken for the next request's
+                return
             self._refuse(Refusal(413, f"the body is larger than {self.guard.body_bytes_max} bytes"))
             return
         exchange = self._exchange()
@@ -296,10 +299,15 @@ class EdgeProtocol(HttpToolsProtocol):
         """Answer and close: after a malformed request, nothing on this connection can be trusted."""
         if self._refused or self.transport.is_closing():
             return
+        self.outbox.flush()
+        self.transport.write(refusal_response(refusal))
+        self._stop_listening()
+
+    def _stop_listening(self) -> None:
+        """No more answers; a moment for the client to read what it has got, which a reset would take from it."""
         self._refused = True
         self._expect(None)
         self.outbox.flush()
-        self.transport.write(refusal_response(refusal))
         if self.pipeline or not self.transport.can_write_eof():
             self.transport.close()
             return
@@ -363,7 +371,8 @@ def read_head(verb: str, path: bytes, headers: Sequence[tuple[bytes, bytes]], ke
             repeated.append(key)
         # White space around a value is no part of it (RFC 9110, 5.5); the parser leaves what trails.
         found[key] = value.decode("latin-1").strip(" \t")
-    return Head(verb, path.decode("latin-1"), found, tuple(repeated), keep_alive)
+    # What follows an answer to HEAD cannot be told from the next answer, so that there is none.
+    return Head(verb, path.decode("latin-1"), found, tuple(repeated), keep_alive and verb != "HEAD")
 
 
 def refusal_response(refusal: Refusal) -> bytes:
