@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -47,8 +48,8 @@ def entry(number: int) -> Entry:
     return Entry(number * 1000, "call.outcome", f"call{number:06}", who, "tools/call", server, tool, outcome, 5)
 
 
-def numbers(path: Path, indexed: bool = True, **wanted: object) -> list[int]:
-    return [one.seq for one in search(path, Query(**{"limit": 1000, **wanted}), indexed=indexed).entries]  # type: ignore[arg-type]
+def numbers(path: Path, indexed: bool = True, **wanted: Any) -> list[int]:
+    return [one.seq for one in search(path, Query(**{"limit": 1000, **wanted}), indexed=indexed).entries]
 
 
 def test_the_newest_come_first_and_the_next_page_follows(filled: Path) -> None:
@@ -78,10 +79,10 @@ queries = st.fixed_dictionaries(
 
 @settings(deadline=None)
 @given(wanted=queries)
-def test_the_index_changes_no_answer(filled: Path, wanted: dict[str, object]) -> None:
+def test_the_index_changes_no_answer(filled: Path, wanted: dict[str, Any]) -> None:
     with_index, without = numbers(filled, **wanted), numbers(filled, indexed=False, **wanted)
     assert with_index == without
-    query = Query(**{"limit": 1000, **wanted})  # type: ignore[arg-type]
+    query = Query(**{"limit": 1000, **wanted})
     end = query.before or COUNT + 1
     assert with_index == [number for number in range(COUNT, 0, -1) if number < end and query.matches(entry(number))]
 
