@@ -62,7 +62,7 @@ class FastPath:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return False
         asked = message.params
-        flow: Flow | None = request.head.flows.get((asked.name, request.client))
+        flow: Flow | None = request.head.flows.get((asked.name, request.client, request.certificate))
         now_ns = time.monotonic_ns()
         if flow is None or asked.meta != flow.meta or now_ns >= flow.until_ns or not self._holds(flow):
             return False

@@ -48,8 +48,9 @@ class Head:
     repeated: tuple[str, ...] = ()
     keep_alive: bool = True
     reading: HeadReading | None = None
-    flows: dict[tuple[str, str], Any] = field(default_factory=dict)
-    """What the fast path knows of calls with this head (`flows.Flow`), by the tool's name and the client's address."""
+    flows: dict[tuple[str, str, Any], Any] = field(default_factory=dict)
+    """What the fast path knows of calls with this head (`flows.Flow`), by the tool's name, the client's address
+    and whom its certificate names."""
 
 
 def reading_of(head: Head) -> HeadReading:

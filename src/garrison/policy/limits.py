@@ -226,7 +226,8 @@ def _used_up(meter: Meter, metric: Metric, purse: Purse, wait_s: float) -> Refus
         told = f"{purse.amount:.15g} {words} a {purse.period}"
         code, hint = f"limit.{_LY[purse.period]}_{metric}", f"the next {purse.period} begins at 00:00 UTC"
     else:
-        told, code, hint = f"{getattr(meter.rule.spec, metric)} {words}", f"limit.{metric}", "slow down"
+        amount, period = re.split(" ?/ ?", getattr(meter.rule.spec, metric))
+        told, code, hint = f"{amount} {words} a {period}", f"limit.{metric}", "slow down"
     if wait_s == math.inf:
         hint = "this one request is larger than the whole limit: no rest helps"
     return Refusal(meter, code, f"the limit {meter.rule.name} lets {meter.label} use {told}", hint, wait_s)

@@ -15,12 +15,27 @@ log is.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from hashlib import sha256
+from importlib import import_module
+from typing import Any, cast
 
 HASH_BYTES = 32
 BLOCK_LEVEL = 8
 BLOCK = 1 << BLOCK_LEVEL
 EMPTY_ROOT = sha256().digest()
+
+
+def _for_nodes() -> Callable[[bytes], Any]:
+    """Python's own SHA-256 where there is one: for the 65 bytes of a node it takes a third less than OpenSSL's, whose
+    set-up costs more than the hashing."""
+    for name in ("_sha2", "_sha256"):
+        with suppress(ImportError):
+            return cast("Callable[[bytes], Any]", import_module(name).sha256)
+    return sha256
+
+
+_sha256 = _for_nodes()
 
 Node = Callable[[int, int], bytes]
 """(level, index) of a complete subtree → its hash."""
@@ -31,7 +46,7 @@ def leaf_hash(body: bytes) -> bytes:
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
-    return sha256(b"\1" + left + right).digest()
+    return cast("bytes", _sha256(b"\1" + left + right).digest())
 
 
 class Frontier:
@@ -53,7 +68,7 @@ class Frontier:
         completed = []
         rest = self.size >> level
         while rest & 1:
-            hash_ = sha256(b"\1" + self.peaks.pop() + hash_).digest()
+            hash_ = _sha256(b"\1" + self.peaks.pop() + hash_).digest()
             completed.append(hash_)
             rest >>= 1
         self.peaks.append(hash_)
@@ -90,7 +105,7 @@ class Frontier:
             if len(row) & HASH_BYTES:  # an odd number of them: the last one waits for its right half
                 edge.append(row[-HASH_BYTES:])
                 row = row[:-HASH_BYTES]
-            row = b"".join([sha256(b"\1" + row[at : at + 64]).digest() for at in range(0, len(row), 64)])
+            row = pairs_of(row)
             level += 1
         if row:
             self.size -= offset
@@ -98,6 +113,11 @@ class Frontier:
         self.peaks += low + edge[::-1]
         self.size += len(leaves) // HASH_BYTES
         return []
+
+
+def pairs_of(row: bytes) -> bytes:
+    """The next level: an even number of hashes in a row become half as many."""
+    return b"".join([_sha256(b"\1" + row[at : at + 64]).digest() for at in range(0, len(row), 64)])
 
 
 def stored_nodes(first: int, last: int) -> list[tuple[int, int]]:

@@ -3,7 +3,7 @@
 Nothing writes it while calls go on: whoever asks lets it grow first. It is a file of its own that may be deleted at any
 time; it says only where *not* to look, and it is thrown away when it does not belong to the ledger as it is.
 
-The words of a segment are a Bloom filter: five of its 32,768 bits for each word, so that less than one segment in a
+The words of a segment are a Bloom filter: four of its 65,536 bits for each word, so that less than one segment in a
 hundred is looked at for nothing.
 """
 
@@ -12,8 +12,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from hashlib import blake2b
+from hashlib import sha256
+from operator import attrgetter
 from pathlib import Path
+from struct import Struct
 
 from garrison.kernel.store import connect
 from garrison.protection.entries import Entry, decode
@@ -22,8 +24,7 @@ from garrison.protection.place import Place
 from garrison.protection.store import Store
 
 SEGMENT = 4096
-BLOOM_BYTES = 4096
-_PROBES = 5
+BLOOM_BYTES = 8192
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS segments (
     first INTEGER PRIMARY KEY, last INTEGER NOT NULL, earliest_ns INTEGER NOT NULL, latest_ns INTEGER NOT NULL,
@@ -32,6 +33,8 @@ CREATE TABLE IF NOT EXISTS segments (
 ) STRICT
 """
 FIELDS = ("kind", "call", "principal", "action", "server", "target", "outcome")
+_texts = attrgetter(*FIELDS)
+_positions = Struct("<4H").unpack_from
 
 Word = tuple[str, str]
 """A field of the entry, and its text."""
@@ -95,11 +98,10 @@ class SearchIndex:
 
 
 def _segment(store: Store, first: int, last: int) -> tuple[int, int, int, int, bytes, bytes]:
-    times: list[int] = []
-    words: set[Word] = set()
-    for entry in _entries(store, first, last):
-        times.append(entry.time_ns)
-        words.update((name, text) for name in FIELDS if (text := getattr(entry, name)))
+    found = list(_entries(store, first, last))
+    times = [entry.time_ns for entry in found]
+    columns = zip(*map(_texts, found), strict=True)
+    words = [(name, text) for name, column in zip(FIELDS, columns, strict=False) for text in set(column)]
     earliest, latest = (min(times), max(times)) if times else (0, 0)
     return first, last, earliest, latest, store.leaves(last, last), _bloom(words)
 
@@ -119,6 +121,5 @@ def _bloom(words: Iterable[Word]) -> bytes:
     return bytes(found)
 
 
-def _bits(word: Word) -> list[int]:
-    digest = blake2b(f"{word[0]}\0{word[1]}".encode("utf-8", "replace"), digest_size=2 * _PROBES).digest()
-    return [int.from_bytes(digest[at : at + 2]) % (BLOOM_BYTES * 8) for at in range(0, 2 * _PROBES, 2)]
+def _bits(word: Word) -> tuple[int, ...]:
+    return _positions(sha256(f"{word[0]}\0{word[1]}".encode("utf-8", "replace")).digest())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
-
 from garrison.protection.merkle import (
     BLOCK,
     BLOCK_LEVEL,
@@ -11,6 +9,7 @@ from garrison.protection.merkle import (
     Frontier,
     consistency_proof,
     inclusion_proof,
+    pairs_of,
     root_at,
     stored_nodes,
     subtrees,
@@ -70,5 +69,5 @@ def _rows(leaves: bytes) -> list[bytes]:
     for _ in range(BLOCK_LEVEL - 1):
         row = rows[-1]
         whole = len(row) - len(row) % (2 * HASH_BYTES)
-        rows.append(b"".join([sha256(b"\1" + row[at : at + 64]).digest() for at in range(0, whole, 64)]))
+        rows.append(pairs_of(row[:whole]))
     return rows

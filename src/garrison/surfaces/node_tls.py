@@ -7,7 +7,6 @@ knows it, and `cli.pem`, a certificate and key of the command line's own, for no
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +20,7 @@ from garrison.surfaces.edge.peers import is_trusted_by
 from garrison.surfaces.edge.protocol import EdgeProtocol
 from garrison.surfaces.edge.tls import Tls, TlsEdge, TlsFiles, leaf_pem, load_tls
 from garrison.surfaces.issuing import new_self_signed_client
+from garrison.surfaces.node_trust import cli_credential, served_certificate
 
 LOOK_EVERY_S: Final = 1.0
 CLI_LIFE: Final = timedelta(days=3650)
@@ -90,25 +90,6 @@ async def watched(tls: TlsEdge) -> None:
         tls.look()
 
 
-def client_context(home: Home) -> ssl.SSLContext | None:
-    """For our own command line: trusts the one certificate that the node serves. None for a node without TLS."""
-    served = home.run / "edge.pem"
-    if not served.exists():
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False  # it is this very certificate that is looked for, whatever names it bears
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    context.load_verify_locations(cafile=served)
-    own = cli_credential(home)
-    if own.exists():
-        context.load_cert_chain(own)
-    return context
-
-
-def cli_credential(home: Home) -> Path:
-    return home.run / "cli.pem"
-
-
 def _make_cli_credential(home: Home) -> None:
     path = cli_credential(home)
     if not path.exists():
@@ -117,11 +98,11 @@ def _make_cli_credential(home: Home) -> None:
 
 
 def _note(home: Home, now: Tls) -> None:
-    write_private(home.run / "edge.pem", leaf_pem(now.leaf))
+    write_private(served_certificate(home), leaf_pem(now.leaf))
 
 
 def _forget(home: Home) -> None:
-    (home.run / "edge.pem").unlink(missing_ok=True)
+    served_certificate(home).unlink(missing_ok=True)
 
 
 def problem_of(tls: TlsEdge | None) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -45,7 +46,8 @@ def load(
 ) -> LoadedSettings[Settings]:
     """All layers; the rules between settings are checked as well."""
     loaded = load_settings(Settings, file=file, file_name=file_name, environment=environment, flags=flags)
-    rules = [rule for rule in (_plaintext_rule(loaded), *_network_rules(loaded)) if rule is not None]
+    found = (_plaintext_rule(loaded), _redis_rule(loaded), *_tls_rules(loaded), *_network_rules(loaded))
+    rules = [rule for rule in found if rule is not None]
     return replace(loaded, problems=(*loaded.problems, *rules)) if rules else loaded
 
 
@@ -80,8 +82,43 @@ def _network_rules(loaded: LoadedSettings[Settings]) -> Iterator[SettingProblem]
 def _plaintext_rule(loaded: LoadedSettings[Settings]) -> SettingProblem | None:
     edge, origin = loaded.values.edge, loaded.origins["edge.listen"]
     host = edge.listen.rpartition(":")[0].strip("[]")
-    if is_loopback(host) or edge.allow_plaintext:
+    if is_loopback(host) or edge.allow_plaintext or edge.tls_certificate:
         return None
     message = f"edge.listen: {host} can be reached by others, and keys would travel readable"
-    hint = "listen on 127.0.0.1, or put a proxy with TLS in front and set edge.allow_plaintext"
+    hint = (
+        "set edge.tls_certificate and edge.tls_key (`garrison tls new` makes them for trials), listen on 127.0.0.1, "
+        "or put a proxy with TLS in front and set edge.allow_plaintext"
+    )
     return SettingProblem("edge.listen", message, hint, origin)
+
+
+def _tls_rules(loaded: LoadedSettings[Settings]) -> Iterator[SettingProblem]:
+    """What of TLS means nothing alone."""
+    edge = loaded.values.edge
+    if bool(edge.tls_certificate) != bool(edge.tls_key):
+        there, missing = ("tls_certificate", "tls_key") if edge.tls_certificate else ("tls_key", "tls_certificate")
+        message = f"edge.{there} is given without edge.{missing}"
+        yield SettingProblem(f"edge.{there}", message, "both, or none", loaded.origins[f"edge.{there}"])
+    if edge.client_certificates != "none" and not (edge.tls_certificate and edge.client_ca):
+        message = "edge.client_certificates asks for certificates, which needs edge.tls_certificate and edge.client_ca"
+        hint = "say whose certificates are taken, or set it to none"
+        yield SettingProblem("edge.client_certificates", message, hint, loaded.origins["edge.client_certificates"])
+    if edge.client_ca and edge.client_certificates == "none":
+        message = "edge.client_ca is given, but edge.client_certificates asks nobody for a certificate"
+        yield SettingProblem(
+            "edge.client_ca", message, "set it to optional or required", loaded.origins["edge.client_ca"]
+        )
+
+
+def _redis_rule(loaded: LoadedSettings[Settings]) -> SettingProblem | None:
+    """A password belongs among the secrets: settings are shown, and stored readable."""
+    url = loaded.values.limits.redis_url
+    try:
+        password = urlsplit(url).password or ""
+    except ValueError:
+        password = ""
+    if not password or "${" in password:
+        return None
+    message = "limits.redis_url holds a password in plain text"
+    hint = "`garrison secrets set REDIS`, and write redis://:${secret:REDIS}@HOST:6379/0"
+    return SettingProblem("limits.redis_url", message, hint, loaded.origins["limits.redis_url"])

@@ -10,30 +10,37 @@ import msgspec
 import typer
 
 from garrison.kernel.clock import rfc3339
-from garrison.kernel.errors import NotFound
 from garrison.protection.entries import Recorded
 from garrison.protection.reader import Filter
 from garrison.protection.reader import show as show_entries
 from garrison.protection.reader import tail as tail_entries
-from garrison.protection.verifying import verify_log
-from garrison.surfaces.cli import exits
+from garrison.surfaces.cli import audit_proofs
 from garrison.surfaces.cli.audit_export import export
-from garrison.surfaces.cli.options import EnvOption, HomeOption, OutputOption, home_of
+from garrison.surfaces.cli.audit_search import search
+from garrison.surfaces.cli.options import EnvOption, HomeOption, OutputOption
 from garrison.surfaces.cli.output import Form, say, show
+from garrison.telemetry.printable import in_json, one_line
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 COLUMNS = ("seq", "time", "kind", "principal", "action", "server", "target", "outcome", "duration_us")
 POLL_S = 0.5
 
 
+app.command("verify")(audit_proofs.verify)
+app.command("checkpoint")(audit_proofs.checkpoint)
+app.command("prove")(audit_proofs.prove)
+app.command("key")(audit_proofs.key)
+app.command("rotate-key")(audit_proofs.rotate_key)
+app.command("verifier")(audit_proofs.print_verifier)
 app.command("export")(export)
+app.command("search")(search)
 
 
 @app.callback()
 def audit() -> None:
-    """Read and verify the ledger.
+    """Read, verify and export the ledger.
 
-    Examples: garrison audit tail -f; garrison audit show 17; garrison audit verify
+    Examples: garrison audit tail -f; garrison audit show 17; garrison audit verify; garrison audit export > all.jsonl
     """
 
 
@@ -55,7 +62,7 @@ def tail(
 
     Examples: garrison audit tail; garrison audit tail --kind refusal -n 100; garrison audit tail -f --output json
     """
-    ledger = home_of(home, env_name).ledger
+    ledger = audit_proofs.ledger_of(home, env_name)
     wanted = Filter(kind=kind, server=server, principal=principal, action=action)
     found = tail_entries(ledger, lines, wanted)
     show([_row(one) for one in found], output, COLUMNS)
@@ -79,34 +86,12 @@ def show_entry(
 
     Examples: garrison audit show 17; garrison audit show 8f2c41d09a7be3356f10c2d4
     """
-    found = show_entries(home_of(home, env_name).ledger, int(key) if key.isdecimal() else key)
+    found = show_entries(audit_proofs.ledger_of(home, env_name), int(key) if key.isdecimal() else key)
     if output is not Form.TABLE:
         show([_whole(one) for one in found], output)
         return
     for one in found:
         show(_whole(one), output)
-
-
-@app.command("verify")
-def verify(home: HomeOption = None, env_name: EnvOption = "", output: OutputOption = Form.TABLE) -> None:
-    """Walk the whole log and hold it against its checkpoints.
-
-    Exits with 1 when an entry was changed, removed or inserted.
-
-    Examples: garrison audit verify; garrison audit verify --output json
-    """
-    ledger = home_of(home, env_name).ledger
-    if not ledger.exists() and not ledger.with_suffix(".head").exists():
-        raise NotFound("ledger.missing", f"there is no ledger at {ledger}", "start the fleet once")
-    verdict = verify_log(ledger)
-    if output is not Form.TABLE:
-        result = {"ok": verdict.ok, "entries": verdict.entries, "first_bad": verdict.first_bad_seq}
-        show({**result, "reason": verdict.reason}, output)
-    elif verdict.ok:
-        say(f"the ledger holds: {verdict.entries} entries")
-    else:
-        say(f"the ledger does NOT hold from entry {verdict.first_bad_seq} on: {verdict.reason}")
-    raise typer.Exit(exits.OK if verdict.ok else exits.FOUND)
 
 
 def _row(recorded: Recorded) -> dict[str, Any]:
@@ -123,6 +108,6 @@ def _lines(found: Sequence[Recorded], output: Form) -> Iterator[str]:
     for one in found:
         row = _row(one)
         if output is Form.TABLE:
-            yield "  ".join(str(row[column]) for column in COLUMNS if row[column] not in ("", None))
+            yield one_line("  ".join(str(row[column]) for column in COLUMNS if row[column] not in ("", None)))
         else:
-            yield msgspec.json.encode(row).decode()
+            yield in_json(msgspec.json.encode(row).decode())

@@ -11,11 +11,20 @@ from typing import Annotated, Final
 import typer
 
 from garrison.kernel.errors import Invalid
+from garrison.protection.export.formats import cef_lines, ocsf_lines, send, syslog_lines
+from garrison.protection.export.receiver import address_of
 from garrison.protection.exporting import Format, Request
-from garrison.protection.place import Place
-from garrison.surfaces.cli.options import EnvOption, HomeOption, home_of
+from garrison.protection.proven import lines as proven_lines
+from garrison.surfaces.cli.audit_proofs import ledger_of
+from garrison.surfaces.cli.options import EnvOption, HomeOption
+from garrison.surfaces.cli.output import say
 
-FORMATS: Final[Mapping[str, Format]] = {}
+FORMATS: Final[Mapping[str, Format]] = {
+    "jsonl": proven_lines,
+    "cef": cef_lines,
+    "ocsf": ocsf_lines,
+    "syslog": syslog_lines,
+}
 """Format → the function that makes it, piece by piece (protection/exporting.py)."""
 
 
@@ -26,16 +35,27 @@ def export(
     file: Annotated[
         Path | None, typer.Option("--file", help="Write here (mode 0600) instead of stdout.", show_default=False)
     ] = None,
+    receiver: Annotated[
+        str,
+        typer.Option("--send", metavar="URL", help="To a receiver: syslog+tls://HOST:PORT, …", show_default=False),
+    ] = "",
+    ca: Annotated[
+        str, typer.Option("--ca", metavar="FILE", help="PEM: trust these instead of the system's.", show_default=False)
+    ] = "",
     home: HomeOption = None,
     env_name: EnvOption = "",
 ) -> None:
     """Write entries out. `jsonl` carries the proofs with which others verify it, with the public key and nothing else.
 
-    Examples: garrison audit export > all.jsonl; garrison audit export --from 1000 --to 1999 --file some.jsonl
+    Examples: garrison audit export > all.jsonl; garrison audit export --from 1000 --to 1999 --file some.jsonl;
+    garrison audit export --format cef --send syslog+tls://siem.example:6514
     """
     if form not in FORMATS:
         raise Invalid("export.format", f"There is no export format {form!r}.", f"one of: {', '.join(FORMATS)}")
-    request = Request(Place(home_of(home, env_name).ledger), first, last)
+    request = Request(ledger_of(home, env_name), first, last)
+    if receiver:
+        say(f"sent {send(request, form, address_of(receiver, ca))} entries")
+        return
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600) if file else os.dup(sys.stdout.fileno())
     with os.fdopen(descriptor, "wb") as out:
         out.writelines(FORMATS[form](request))

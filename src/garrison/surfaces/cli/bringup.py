@@ -25,6 +25,7 @@ from garrison.surfaces.desired import Desired, read_desired, write_desired
 from garrison.surfaces.halt import halt
 from garrison.surfaces.launch import open_listeners, start_in_background
 from garrison.surfaces.launchers import install_launchers
+from garrison.surfaces.node_tls import check_files
 from garrison.surfaces.presence import held, returning_node
 from garrison.surfaces.settings import Settings
 
@@ -60,6 +61,7 @@ def prepare(home: Home, wanted: Wanted, *, rollback: bool) -> tuple[Configuratio
         return _from_revision(revision, wanted), revision
     configuration = configure(wanted)
     refuse_if_blocked(configuration, "nothing was started")
+    check_files(home, configuration.desired)
     _install_launchers()
     tell(_headline(configuration))
     return configuration, None

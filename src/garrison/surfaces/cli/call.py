@@ -14,7 +14,7 @@ from mcp_types import CallToolResult, Tool
 from garrison.kernel.errors import Invalid, NotFound
 from garrison.surfaces.cli import exits
 from garrison.surfaces.cli.gateway_client import all_tools, connected
-from garrison.surfaces.cli.node_client import client_of
+from garrison.surfaces.cli.node_client import NodeClient, client_of
 from garrison.surfaces.cli.options import EnvOption, HomeOption, OutputOption, home_of
 from garrison.surfaces.cli.output import Form, pass_on, show
 
@@ -46,13 +46,13 @@ def call(
     """
     node = client_of(home_of(home, env_name))
     key = _read(key_file) if key_file else node.key
-    result = asyncio.run(_call(node.note.url, key, tool, arguments or [], timeout_s))
+    result = asyncio.run(_call(node, key, tool, arguments or [], timeout_s))
     _tell(result, output)
     raise typer.Exit(exits.FOUND if result.is_error else exits.OK)
 
 
-async def _call(url: str, key: str, name: str, words: Sequence[str], timeout_s: float) -> CallToolResult:
-    async with connected(f"{url}/mcp", key, timeout_s) as client:
+async def _call(node: NodeClient, key: str, name: str, words: Sequence[str], timeout_s: float) -> CallToolResult:
+    async with connected(f"{node.note.url}/mcp", key, timeout_s, node.tls()) as client:
         tool = next((one for one in await all_tools(client) if one.name == name), None)
         if tool is None:
             hint = "`garrison status` shows the servers; names are SERVER__TOOL"

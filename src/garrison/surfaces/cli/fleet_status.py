@@ -26,6 +26,6 @@ def status(home: HomeOption = None, env_name: EnvOption = "", output: OutputOpti
     note = returning_node(place)
     if note is None:
         raise NotFound("fleet.not_running", f"no fleet runs from {place.root}", "start it with `garrison up`")
-    report = report_of(place, NodeClient(note, read_key(place)).status())
+    report = report_of(place, NodeClient(note, read_key(place), place).status())
     show_report(report, output)
     raise typer.Exit(exit_code(row for row in report["servers"] if row["state"] != "starting"))

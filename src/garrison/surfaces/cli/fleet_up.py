@@ -29,7 +29,7 @@ class Foreground(Protocol):
 
 
 class Verifying(Protocol):
-    def verify(self, report: Mapping[str, Any], key_file: Path) -> dict[str, Any]: ...
+    def verify(self, report: Mapping[str, Any], home: Home) -> dict[str, Any]: ...
 
 
 @app.command("up")
@@ -92,4 +92,4 @@ def flags_of(listen: str, assignments: list[str], workers: int = 0) -> dict[str,
 
 def _report(home: Home, outcome: Outcome, *, verify: bool) -> dict[str, Any]:
     report = report_of(home, outcome.status, outcome.left_out)
-    return cast("Verifying", import_module(VERIFYING)).verify(report, home.admin_key) if verify else report
+    return cast("Verifying", import_module(VERIFYING)).verify(report, home) if verify else report

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -33,11 +34,14 @@ logging.getLogger("mcp").setLevel(logging.CRITICAL)
 
 
 @asynccontextmanager
-async def connected(url: str, key: str, timeout_s: float) -> AsyncIterator[Client]:
-    """A client that has shaken hands. Whatever goes wrong inside comes out as one typed error."""
+async def connected(url: str, key: str, timeout_s: float, tls: ssl.SSLContext | None = None) -> AsyncIterator[Client]:
+    """A client that has shaken hands. Whatever goes wrong inside comes out as one typed error.
+
+    `tls` says whom to trust, if not whom everybody does.
+    """
     headers = {"Authorization": f"Bearer {key}", "User-Agent": f"garrison-cli/{__version__}"}
     try:
-        async with httpx2.AsyncClient(headers=headers, timeout=timeout_s, trust_env=False) as http:
+        async with httpx2.AsyncClient(headers=headers, timeout=timeout_s, trust_env=False, verify=tls or True) as http:
             transport = streamable_http_client(url, http_client=http)
             async with Client(transport, read_timeout_seconds=timeout_s) as client:
                 yield client

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import ssl
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -11,6 +12,7 @@ import msgspec
 from garrison.kernel import errors
 from garrison.kernel.errors import GarrisonError, Invalid, Kind, NotFound, TimedOut, Unavailable
 from garrison.kernel.home import Home
+from garrison.surfaces.node_trust import client_context
 from garrison.surfaces.presence import NodeNote, running_node
 
 QUICK_S = 10.0
@@ -27,9 +29,14 @@ _OF_KIND: dict[str, type[GarrisonError]] = {
 class NodeClient:
     """Asks one running node; raises the typed errors that it answers with."""
 
-    def __init__(self, note: NodeNote, key: str) -> None:
+    def __init__(self, note: NodeNote, key: str, home: Home) -> None:
         self.note = note
         self.key = key
+        self._home = home
+
+    def tls(self) -> ssl.SSLContext | None:
+        """By which the node is known, and knows us; made anew each time, for certificates change."""
+        return client_context(self._home) if self.note.url.startswith("https:") else None
 
     def status(self) -> dict[str, Any]:
         return self._ask("GET", "/api/v1/status", QUICK_S)
@@ -42,8 +49,7 @@ class NodeClient:
         return self._ask("POST", f"/api/v1/servers/{quote(server, safe='')}/restart", APPLY_S)
 
     def _ask(self, method: str, path: str, timeout_s: float) -> dict[str, Any]:
-        address = urlsplit(self.note.url)
-        connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=timeout_s)
+        connection = self._connection(timeout_s)
         try:
             connection.request(method, path, headers={"Authorization": f"Bearer {self.key}"})
             answer = connection.getresponse()
@@ -59,13 +65,20 @@ class NodeClient:
         finally:
             connection.close()
 
+    def _connection(self, timeout_s: float) -> http.client.HTTPConnection:
+        address, tls = urlsplit(self.note.url), self.tls()
+        host = address.hostname or ""
+        if tls is None:
+            return http.client.HTTPConnection(host, address.port, timeout=timeout_s)
+        return http.client.HTTPSConnection(host, address.port, timeout=timeout_s, context=tls)
+
 
 def client_of(home: Home) -> NodeClient:
     """For the node that runs. Raises `NotFound` when none does."""
     note = running_node(home)
     if note is None:
         raise NotFound("fleet.not_running", f"no fleet runs from {home.root}", "start it with `garrison up`")
-    return NodeClient(note, read_key(home))
+    return NodeClient(note, read_key(home), home)
 
 
 def read_key(home: Home) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -13,30 +12,32 @@ from mcp import Client
 from mcp_types import Tool
 
 from garrison.kernel.errors import GarrisonError
+from garrison.kernel.home import Home
 from garrison.surfaces.cli.gateway_client import all_tools, connected
+from garrison.surfaces.cli.node_client import NodeClient, client_of
 from garrison.surfaces.cli.output import tell
 
 CALL_S_MAX = 30.0
 
 
-def verify(report: Mapping[str, Any], key_file: Path) -> dict[str, Any]:
+def verify(report: Mapping[str, Any], home: Home) -> dict[str, Any]:
     """The report, in which each running server has `verified`: {ok, tools, tool, took_ms, error}."""
     running = [row["name"] for row in report["servers"] if row["state"] == "running"]
     tell("verifying: a call through the gateway to each running server")
-    proofs = asyncio.run(_all(report["url"], key_file.read_text().strip(), running))
+    proofs = asyncio.run(_all(client_of(home), running))
     rows = [{**row, "verified": proofs[row["name"]]} if row["name"] in proofs else row for row in report["servers"]]
     return {**report, "servers": rows}
 
 
-async def _all(url: str, key: str, servers: list[str]) -> dict[str, dict[str, Any]]:
-    proofs = await asyncio.gather(*(_one(f"{url}/servers/{quote(name, safe='')}/mcp", key) for name in servers))
+async def _all(node: NodeClient, servers: list[str]) -> dict[str, dict[str, Any]]:
+    proofs = await asyncio.gather(*(_one(node, f"/servers/{quote(name, safe='')}/mcp") for name in servers))
     return dict(zip(servers, proofs, strict=True))
 
 
-async def _one(url: str, key: str) -> dict[str, Any]:
+async def _one(node: NodeClient, path: str) -> dict[str, Any]:
     proof: dict[str, Any] = {"ok": False, "tools": None, "tool": None, "took_ms": None, "error": ""}
     try:
-        async with connected(url, key, CALL_S_MAX) as client:
+        async with connected(node.note.url + path, node.key, CALL_S_MAX, node.tls()) as client:
             began = time.monotonic()
             await _prove(client, proof)
             proof["took_ms"] = round((time.monotonic() - began) * 1000, 1)

@@ -19,6 +19,19 @@ class LedgerGroup(msgspec.Struct, frozen=True, kw_only=True):
     window_s: Annotated[
         float, Meta(gt=0, le=10, description="Seconds for which `batched` collects entries before it writes them.")
     ] = 0.05
+    url: Annotated[
+        str,
+        Meta(
+            description="Where entries are kept: empty for the home's own SQLite, or `postgresql://USER@HOST/DB`. "
+            "A password only as `${secret:NAME}` or `${VARIABLE}`, or by libpq's own means (PGPASSFILE)."
+        ),
+    ] = ""
+    checkpoint_entries: Annotated[
+        int, Meta(ge=1, description="Entries after which a checkpoint is signed, and one at every shutdown.")
+    ] = 10_000
+    checkpoint_s: Annotated[
+        float, Meta(gt=0, description="Seconds after which a checkpoint is signed, if there is anything new.")
+    ] = 300.0
 
 
 class LogSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from garrison.kernel.home import Home, write_private
 from garrison.kernel.ids import RandomIds, SequenceIds
 from garrison.policy.authoriser import Authoriser
 from garrison.protection.ledger import Ledger, LedgerSettings
+from garrison.protection.writer import CheckpointRhythm
 from garrison.protocol.connection import Connection
 from garrison.runtimes.reaper import Reaper
 from garrison.runtimes.reconcile import Action
@@ -37,6 +39,8 @@ from garrison.runtimes.supervisor import Supervisor
 from garrison.surfaces import policies
 from garrison.surfaces.budgets import Budgets
 from garrison.surfaces.dialing import Dialer
+from garrison.surfaces.ledger_place import place_in
+from garrison.surfaces.setting_groups.records import LedgerGroup
 from garrison.surfaces.settings import Settings
 from garrison.surfaces.wiring.instances import drivers_here, drivers_through_the_primary, follow, supervised
 from garrison.surfaces.wiring.metering import metered
@@ -83,8 +87,7 @@ def build(
     home.create()
     clock, ids, metrics = SystemClock(), RandomIds(), Metrics()
     add_process_metrics(metrics)
-    limits = LedgerSettings(durability=settings.ledger.durability, window_s=settings.ledger.window_s)
-    ledger = Ledger(home.ledger, limits, clock)
+    ledger = Ledger(home.ledger, _ledger_settings(home, settings.ledger), clock)
     keys = KeyStore(home.keys, clock)
     keys.ensure_admin(home)
     authenticator = _authenticator(settings, snapshot, keys, clock)
@@ -184,6 +187,15 @@ async def apply(fleet: Fleet, snapshot: Snapshot) -> Sequence[Action]:
     fleet.metering.replace(snapshot.sections.limits)
     fleet.directory.apply(snapshot)
     return await fleet.supervisor.apply(snapshot)
+
+
+def _ledger_settings(home: Home, wanted: LedgerGroup) -> LedgerSettings:
+    return LedgerSettings(
+        durability=wanted.durability,
+        window_s=wanted.window_s,
+        checkpoints=CheckpointRhythm(wanted.checkpoint_entries, wanted.checkpoint_s),
+        url=place_in(home, wanted.url, os.environ).url,
+    )
 
 
 def _session_key(home: Home) -> bytes:

@@ -1,0 +1,63 @@
+"""Where a fleet's ledger is: in its home, or in the PostgreSQL that `ledger.url` names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import parse_qs, quote, urlsplit
+
+from garrison.catalog.references import names, resolve
+from garrison.identity.secrets import secrets_of
+from garrison.kernel.errors import Invalid, NotFound
+from garrison.kernel.home import Home
+from garrison.protection.place import Place
+from garrison.surfaces.configuration import Wanted, configure
+from garrison.surfaces.desired import read_desired
+from garrison.telemetry.redaction import redactor
+
+
+def place_in(home: Home, url: str, environment: Mapping[str, str]) -> Place:
+    """The place, references filled in and masked from here on. Invalid (`ledger.url`)."""
+    return Place(home.ledger, _filled_in(home, url, environment) if url else "")
+
+
+def place_of_fleet(home: Home, env_name: str = "") -> Place:
+    """For commands: as the fleet was started; where it never was, as the folder's configuration says."""
+    try:
+        settings = read_desired(home).settings
+    except NotFound:
+        settings = configure(Wanted(Path.cwd(), env_name=env_name, environment=os.environ)).settings.values
+    return place_in(home, settings.ledger.url, os.environ)
+
+
+def holds_password(url: str) -> bool:
+    """Whether a password stands in it that is no reference."""
+    try:
+        parts = urlsplit(url)
+        found = [parts.password or "", *parse_qs(parts.query).get("password", [])]
+    except ValueError:
+        return False
+    return any(one and not any(names(one)) for one in found)
+
+
+def _filled_in(home: Home, url: str, environment: Mapping[str, str]) -> str:
+    """A reference within the URL stands for a part of it, so what it holds is percent-encoded; one that is all of it
+    stands for a URL."""
+    stored = secrets_of(home)
+    whole = url.startswith("${") and url.find("}") == len(url) - 1
+
+    def part(value: str) -> str:
+        redactor.add(value)
+        return value if whole else quote(value, safe="")
+
+    def secret(name: str) -> str | None:
+        return part(stored.get(name)) if name in stored.list() else None
+
+    variables, _ = names(url)
+    values = {name: part(environment[name]) for name in variables if name in environment}
+    full, missing = resolve(url, values, secret)
+    if missing:
+        message = f"ledger.url refers to what is not there: {', '.join(missing)}."
+        raise Invalid("ledger.url", message, "Set it, or `garrison secrets set NAME`.")
+    return full
