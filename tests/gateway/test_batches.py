@@ -51,7 +51,7 @@ async def test_each_element_is_answered_for_itself_in_one_array(start_fleet: Sta
     assert response.status_code == 200
     answers = {answer["id"]: answer for answer in response.json()}
     assert "hello" in str(answers[1]["result"])
-    assert answers[2]["error"]["code"] == -32053, "each is authorised for itself"
+    assert answers[2]["error"]["code"] == -32602, "each is authorised for itself"
     assert answers[4]["result"]["structuredContent"] == {"sum": 3}
     assert answers[None]["error"]["code"] == -32600
     assert len(response.json()) == 5

@@ -100,7 +100,7 @@ async def test_it_is_authorised_and_recorded_like_any_other_way(start_fleet: Sta
         assert [tool.name for tool in (await client.list_tools()).tools] == ["one__echo"]
         with pytest.raises(MCPError) as refused:
             await client.call_tool("one__count", {})
-        assert refused.value.error.code == -32053
+        assert refused.value.error.code == -32602
     assert "grant.missing" in {entry.outcome for entry in running.records()}
 
 

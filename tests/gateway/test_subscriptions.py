@@ -106,7 +106,7 @@ async def test_what_may_not_be_read_cannot_be_subscribed_to(start_fleet: StartFl
     running = await start_fleet(extras("one", session="shared"), roles=(role,))
     async with speaking(running, era, key=running.key("reader")) as client:
         if era == "legacy":
-            assert (await client.ask("resources/subscribe", uri=URI))["error"]["code"] == -32053
+            assert (await client.ask("resources/subscribe", uri=URI))["error"]["code"] == -32602
             assert (await client.ask("resources/subscribe", uri="memo://nowhere"))["error"]["code"] == -32602
         else:
             await client.listen(resourceSubscriptions=[URI, "memo://bytes", "memo://nowhere"])

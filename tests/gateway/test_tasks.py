@@ -162,7 +162,7 @@ async def test_who_may_not_use_the_tool_any_more_does_not_get_its_result(start_f
         own = await begun(client)
         assert (await client.result("tasks/get", taskId=own))["status"] == "working"
         running.fleet.authoriser.replace({"runner": RoleSpec(name="runner", grants=())})
-        assert (await client.ask("tasks/get", taskId=own))["error"]["code"] == -32053
+        assert (await client.ask("tasks/get", taskId=own))["error"]["code"] == -32602
 
 
 @pytest.mark.slow

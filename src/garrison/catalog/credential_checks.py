@@ -47,6 +47,9 @@ def check_auth(auth: AuthSpec, draft: Draft, notes: Notes) -> bool:
         missing.append("issuer")
     if auth.kind == "token_exchange" and not (auth.audience or auth.resource):
         missing.append("audience")
+    if auth.kind == "authorization_code" and draft.urls:
+        notes.error("auth.several_urls", "people sign in at one address", "write one url", place)
+        return False
     if missing:
         message = f"auth of kind {auth.kind} needs {' and '.join(missing)}"
         notes.error("auth.incomplete", message, "see docs/credentials.md", place)

@@ -11,6 +11,7 @@ from msgspec import UNSET, Raw
 from garrison.gateway import aggregate, lapses
 from garrison.gateway.backchannel import BackChannel
 from garrison.gateway.call import Call, Outcome
+from garrison.gateway.circumstances import how
 from garrison.gateway.cursors import Cursors
 from garrison.gateway.endpoints import Endpoint
 from garrison.gateway.inflight import InFlight
@@ -128,8 +129,9 @@ class Answers:
         """What this principal may use, of all servers that the endpoint shows, in the catalog's order."""
         principal, kind = call.principal, KIND[method]
         assert principal is not None
+        circumstances, decide = how(call), self._authoriser.decide
         for upstream, definition, body in self._endpoint(call).entries(method):
-            if self._authoriser.decide(principal, kind, upstream.name, definition.name).allowed:
+            if decide(principal, kind, upstream.name, definition.name, circumstances, definition.hints).allowed:
                 yield body
 
     def _endpoint(self, call: Call) -> Endpoint:
@@ -141,9 +143,10 @@ class Answers:
     def _listed(self, call: Call, method: str) -> Outcome:
         """One page. Principals with the same roles see the same, so they share what was encoded."""
         assert call.principal is not None
+        seers = self._authoriser.whose(call.principal, how(call)) or call.id
         lists = (upstream.lists[method] for upstream in self._directory.upstreams.values())
         sources = (self._directory.edition, self._authoriser.edition, *lists)
-        whose = (call.endpoint, call.principal.roles, self._seen.whose(call))
+        whose = (call.endpoint, seers, self._seen.whose(call))
         entries = partial(self._entries, call, method)
         holder = (call.principal.id, call.endpoint, method)
         start = start_of(self._cursors.opened(call.params, *holder))
@@ -157,7 +160,7 @@ class Answers:
         return {
             name: lapse
             for name, lapse in found.items()
-            if lapse is not None and self._authoriser.decide(call.principal, "server", name).allowed
+            if lapse is not None and self._authoriser.decide(call.principal, "server", name, how=how(call)).allowed
         }
 
     def _self_description(self, call: Call) -> dict[str, Any]:

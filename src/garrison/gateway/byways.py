@@ -12,6 +12,7 @@ import msgspec
 
 from garrison.gateway import routing
 from garrison.gateway.call import Call, Target
+from garrison.gateway.circumstances import how
 from garrison.gateway.endpoints import Endpoint
 from garrison.gateway.refusals import method_not_found
 from garrison.gateway.subscriptions import Subscriptions
@@ -88,7 +89,7 @@ class Byways:
 
     def _may(self, call: Call, upstream: Upstream) -> bool:
         assert call.principal is not None
-        return self._authoriser.decide(call.principal, "server", upstream.name).allowed
+        return self._authoriser.decide(call.principal, "server", upstream.name, how=how(call)).allowed
 
 
 def declared_extensions(call: Call) -> set[str]:

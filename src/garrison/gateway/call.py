@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from garrison.gateway.upstreams.own import Owner
     from garrison.gateway.upstreams.upstream import Upstream
     from garrison.identity.principals import Principal
+    from garrison.policy.decision import Decision
     from garrison.protocol.connection import Connection
 
 TargetKind = Literal["tool", "prompt", "resource", "server"]
@@ -101,6 +102,7 @@ class Call:
         "concern",
         "connection",
         "counted",
+        "decision",
         "definition",
         "depth",
         "endpoint",
@@ -173,6 +175,8 @@ class Call:
         """The called tool's definition, where the server listed it."""
         self.arguments: dict[str, Any] | None = None
         """The decoded arguments of a tool call: what was judged, and what is forwarded."""
+        self.decision: Decision | None = None
+        """What `authorise` decided; of what it depends on, `approve` decides."""
         self.depth = 0
         self.finished = False
         self.passed = False

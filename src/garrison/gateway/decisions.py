@@ -6,6 +6,7 @@ has to name it here: in `Flow` and `holds`, or as a reason for the long way in `
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass
 
@@ -32,6 +33,7 @@ from garrison.gateway.upstreams.directory import Directory
 from garrison.gateway.upstreams.own import OwnConnections
 from garrison.gateway.upstreams.upstream import Upstream
 from garrison.identity.authenticator import Authenticator
+from garrison.identity.principals import Principal
 from garrison.kernel.clock import Clock
 from garrison.kernel.errors import GarrisonError
 from garrison.policy.authoriser import Authoriser
@@ -81,13 +83,13 @@ class Decisions:
             return
         connection = call.connection or upstream.connection
         if connection is not None and connection.closed is None:
-            key = (name, call.request.client)
+            key = (name, call.request.client, call.request.certificate)
             self._flows.add(call.request.head, key, self._flow(call, upstream, connection, name, until_ns), now_ns)
 
     def _until_ns(self, call: Call) -> int:
         """How long what was decided of the call may hold from now on. No key, token or session is outlived."""
         try:
-            known = self._stages.authenticator.known(reading_of(call.request.head).key, call.endpoint)
+            known = self._known_as(call)
         except GarrisonError:
             return 0
         if known is None or known[0] != call.principal:
@@ -95,7 +97,15 @@ class Decisions:
         ends_ns = known[1]
         if call.session is not None:
             ends_ns = min(ends_ns, call.session.expires_s * 1_000_000_000)
+        ends_ns = min(ends_ns, self._stages.authoriser.until_ns)
         return time.monotonic_ns() + min(int(flows.HOLDS_S * 1e9), ends_ns - self._wall_ns())
+
+    def _known_as(self, call: Call) -> tuple[Principal, int] | None:
+        """As the stage has it. What a certificate names is asked anew with each request, so that there it never ends."""
+        presented, certificate = reading_of(call.request.head).key, call.request.certificate
+        if not presented and certificate is not None:
+            return certificate, sys.maxsize
+        return self._stages.authenticator.known(presented, call.endpoint)
 
     def _is_as_decided(self, call: Call, upstream: Upstream) -> bool:
         """Whether nothing has changed since the call came; a change is noticed here at the first call that ends."""

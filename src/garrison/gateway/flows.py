@@ -153,7 +153,7 @@ def is_repeatable(call: Call, outcome: Outcome) -> bool:
         return False  # it began on the fast path: nothing was decided anew
     if call.answer is not None or call.streaming or call.retries or outcome.tool_error or not call.passed:
         return False
-    if call.upstream is None or call.upstream.rewrites:
+    if call.decision is None or not call.decision.repeatable or call.upstream is None or call.upstream.rewrites:
         return False
     if call.definition is None or call.definition.header_names or not call.params.keys() <= _MEMBERS:
         return False
@@ -197,8 +197,8 @@ def frame_around(sent: Params) -> tuple[bytes, bytes]:
     return before, (b"," + encode(rest)[1:] if rest else b"}") + b"}"
 
 
-Key = tuple[str, str]
-"""The tool's name as its client wrote it, and the client's address."""
+Key = tuple[str, str, Principal | None]
+"""The tool's name as its client wrote it, the client's address, and whom its certificate names."""
 
 
 class FlowTable:

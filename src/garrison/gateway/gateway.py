@@ -15,6 +15,7 @@ from garrison.gateway.batches import Batch, elements_of, request_of
 from garrison.gateway.breakers import BreakerPolicy
 from garrison.gateway.byways import Byways
 from garrison.gateway.call import Call, HttpRequest, Outcome, Sink
+from garrison.gateway.circumstances import how
 from garrison.gateway.cursors import Cursors
 from garrison.gateway.decisions import Stages
 from garrison.gateway.endpoints import Endpoints
@@ -22,6 +23,7 @@ from garrison.gateway.fast import FastPath
 from garrison.gateway.heads import reading_of
 from garrison.gateway.inbound import Inbound
 from garrison.gateway.inflight import InFlight
+from garrison.gateway.invitations import Invitations
 from garrison.gateway.kept import KeptAnswers
 from garrison.gateway.lists import KeptLists
 from garrison.gateway.loglevels import LogLevels
@@ -60,6 +62,8 @@ from garrison.gateway.upstreams.directory import Directory
 from garrison.gateway.upstreams.own import OwnConnections
 from garrison.gateway.worker import Worker
 from garrison.identity.authenticator import Authenticator
+from garrison.identity.oauth.callers import CallerTokens
+from garrison.identity.oauth.held import SignInNeeded
 from garrison.identity.principals import Principal
 from garrison.kernel.clock import Clock
 from garrison.kernel.ids import Ids
@@ -92,6 +96,8 @@ class Parts:
     shed: ShedPolicy = field(default_factory=ShedPolicy)
     streams: StreamBounds = field(default_factory=StreamBounds)
     worker: Worker = field(default_factory=Worker)
+    callers: CallerTokens = field(default_factory=CallerTokens)
+    invitations: Invitations | None = None
     kept: KeptAnswers = field(default_factory=lambda: KeptAnswers(1000, 32 * 1024 * 1024))
 
 
@@ -118,6 +124,7 @@ class Gateway:
         self.shed = Shed(parts.shed, parts.metrics, parts.clock.monotonic_s)
         self.breaker = CircuitBreaker(parts.breaker, parts.directory, parts.metrics, parts.clock.monotonic_s)
         self._ids = parts.ids
+        self.invitations = parts.invitations
         self._sessions = parts.sessions
         self._older = OlderStreams(parts.sessions, self._end_session)
         self._inbound = Inbound(parts.sessions)
@@ -186,13 +193,15 @@ class Gateway:
         self.streams.close_all()
 
     def _answer(self, call: Call, outcome: Outcome) -> None:
+        if isinstance(outcome.failure, SignInNeeded) and self.invitations is not None:
+            outcome = self.invitations.answer(call, outcome.failure)
         outbound.answer(call, outcome)
         self._fast.learn(call, outcome)
 
     def _build(self, parts: Parts) -> tuple[Pipeline, FastPath]:
         directory, authoriser = parts.directory, parts.authoriser
         durable = parts.ledger.settings.durability == "strict"
-        connect = Connect(directory, self.own, self.unasked)
+        connect = Connect(directory, self.own, self.unasked, parts.callers)
         observe = Observe(parts.metrics, time.monotonic_ns)
         audit = Audit(parts.ledger, parts.clock, time.monotonic_ns)
         limit = self.limit = _limit(parts)
@@ -265,8 +274,8 @@ def _allowance(authoriser: Authoriser) -> Callable[[Principal, Call], bool]:
     def allows(principal: Principal, call: Call) -> bool:
         target = call.target
         if not target.server:
-            return bool(principal.roles)
-        return authoriser.decide(principal, target.kind, target.server, target.name).allowed
+            return authoriser.admits(principal)
+        return authoriser.decide(principal, target.kind, target.server, target.name, how(call)).allowed
 
     return allows
 

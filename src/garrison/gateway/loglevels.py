@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from msgspec import UNSET, Raw
 
 from garrison.gateway.call import Call, Outcome
+from garrison.gateway.circumstances import how
 from garrison.gateway.endpoints import Endpoints
 from garrison.gateway.levels import LEVELS, at_least, level_in
 from garrison.gateway.unasked import Place, Unasked
@@ -21,6 +22,7 @@ from garrison.gateway.upstreams.own import OwnConnections
 from garrison.identity.principals import Principal
 from garrison.kernel.errors import GarrisonError, Invalid
 from garrison.policy.authoriser import Authoriser
+from garrison.policy.decision import Circumstances
 from garrison.protocol import methods
 from garrison.protocol.connection import Connection
 from garrison.protocol.messages import (
@@ -41,6 +43,7 @@ QUIET = LEVELS[-1]
 @dataclass(frozen=True)
 class _Wish:
     principal: Principal
+    came: Circumstances
     endpoint: str
     level: str
 
@@ -77,7 +80,7 @@ class LogLevels:
                 "logging.unknown_level", f"there is no level {level[:40]!r}", f"known are {', '.join(LEVELS)}"
             )
         self._wishes.pop(call.session.id, None)
-        self._wishes[call.session.id] = _Wish(call.principal, call.endpoint, level)
+        self._wishes[call.session.id] = _Wish(call.principal, how(call), call.endpoint, level)
         while len(self._wishes) > SESSIONS_MAX:
             self._wishes.popitem(last=False)
         for connection in self._own.of(call.session.id):
@@ -145,7 +148,7 @@ class LogLevels:
         return LEVELS[min(wanted)] if wanted else ""
 
     def _concerns(self, wish: _Wish, server: str) -> bool:
-        allowed = self._authoriser.decide(wish.principal, "server", server).allowed
+        allowed = self._authoriser.decide(wish.principal, "server", server, how=wish.came).allowed
         return allowed and self._endpoints.shows(wish.endpoint, server)
 
     # ── to the clients ──

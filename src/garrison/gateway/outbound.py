@@ -17,6 +17,8 @@ STREAM = {"content-type": "text/event-stream", "cache-control": "no-cache, no-tr
 
 def answer(call: Call, outcome: Outcome) -> None:
     """Send the outcome to the client, on the stream where one is open."""
+    if isinstance(outcome.failure, refusals.Hidden) and not outcome.failure.challenge:
+        outcome = Outcome(failure=outcome.failure.told)
     if call.streaming:
         if isinstance(call.sink, Passage):
             call.sink.conclude(outcome)

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from garrison.kernel.errors import GarrisonError, Invalid, Kind, Limited, NotFound, Unavailable
+from garrison.kernel.errors import Denied, GarrisonError, Invalid, Kind, Limited, NotFound, Unavailable
 from garrison.protocol import codes
 from garrison.protocol.messages import RpcError, raw
 from garrison.protocol.versions import LEGACY_VERSIONS, MODERN_VERSIONS
@@ -40,6 +40,15 @@ class ProtocolError(Invalid):
         self.status = status
         self.data = data
         self.allow = allow
+
+
+class Hidden(Denied):
+    """Denied, for a reason that is on the record; the caller, who may not know that the thing is there, is `told` what
+    anybody is told of a thing that is not."""
+
+    def __init__(self, code: str, message: str, hint: str, told: GarrisonError) -> None:
+        super().__init__(code, message, hint)
+        self.told = told
 
 
 class Busy(Unavailable):

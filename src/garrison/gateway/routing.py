@@ -103,19 +103,31 @@ def owner_of(call: Call, upstream: Upstream) -> Owner | None:
     both eras, it is spoken to in the client's. Modern clients have no sessions: in front of a legacy server, all of a
     principal's are one. A modern server keeps nothing between two requests.
     """
+    if upstream.is_personal:
+        return _personal(call, upstream)
     if upstream.refuses_legacy:
         return None
     isolated = upstream.spec.transport == "stdio" and upstream.spec.session == "isolated"
     if call.session is not None:
         able = call.session.capabilities
         needed = isolated or not methods.CAN_BE_ASKED.isdisjoint(able) or upstream.spec.transport != "stdio"
-        return Owner(call.session.id, upstream.name, able) if needed else None
+        return Owner(call.session.id, upstream.name, able, holder=call.session.principal) if needed else None
     if upstream.connection is None or upstream.connection.info.era == "modern" or call.principal is None:
         return None
     capabilities = askable(call)
     if (capabilities or isolated) and call.method != methods.DISCOVER:
-        return Owner(call.principal.id, upstream.name, capabilities)
+        return Owner(call.principal.id, upstream.name, capabilities, holder=call.principal.id)
     return None
+
+
+def _personal(call: Call, upstream: Upstream) -> Owner | None:
+    """The server is shown each principal's own credential: nobody uses a connection of another's."""
+    if call.principal is None:
+        return None
+    principal, session = call.principal.id, call.session
+    if session is not None:
+        return Owner(session.id, upstream.name, session.capabilities, principal, principal)
+    return Owner(principal, upstream.name, askable(call), principal, principal)
 
 
 def askable(call: Call) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from msgspec import UNSET
 
 from garrison.gateway import routing
 from garrison.gateway.call import Call, Outcome
+from garrison.gateway.circumstances import how
 from garrison.gateway.endpoints import Endpoints
 from garrison.gateway.feeds import Feed, Subscriber
 from garrison.gateway.streams import Streams
@@ -28,6 +29,7 @@ from garrison.gateway.upstreams.upstream import Upstream
 from garrison.identity.principals import Principal
 from garrison.kernel.errors import GarrisonError, Limited
 from garrison.policy.authoriser import Authoriser
+from garrison.policy.decision import Circumstances
 from garrison.protocol import methods
 from garrison.protocol.connection import Connection
 from garrison.protocol.handshake import Refused
@@ -88,7 +90,7 @@ class Subscriptions:
         assert call.upstream is not None
         assert call.principal is not None
         session, given = call.session.id, text(call.params, "uri") or call.target.name
-        may_read = partial(self._may_read, call.principal, call.target.server, call.target.name)
+        may_read = partial(self._may_read, call.principal, how(call), call.target.server, call.target.name)
 
         def tell(uri: str) -> None:
             if may_read():
@@ -101,9 +103,9 @@ class Subscriptions:
             return Outcome(error=refused.error)
         return Outcome(result=EMPTY)
 
-    def _may_read(self, principal: Principal, server: str, uri: str) -> bool:
+    def _may_read(self, principal: Principal, came: Circumstances, server: str, uri: str) -> bool:
         """Asked for each update: grants are taken away while subscriptions last."""
-        return self._authoriser.decide(principal, "resource", server, uri).allowed
+        return self._authoriser.decide(principal, "resource", server, uri, came).allowed
 
     def unsubscribe(self, call: Call) -> Outcome:
         """What was not subscribed to is unsubscribed from as well."""
@@ -130,7 +132,7 @@ class Subscriptions:
         assert call.principal is not None
         try:
             upstream, uri = self._endpoints.resource(call.endpoint, given)
-            may_read = partial(self._may_read, call.principal, upstream.name, uri)
+            may_read = partial(self._may_read, call.principal, how(call), upstream.name, uri)
             if not may_read():
                 return False
             await self._woken(upstream)
@@ -217,7 +219,7 @@ class Subscriptions:
         return feed
 
     async def _shared(self, server: str) -> Connection:
-        return self._directory.get(server).live()
+        return self._directory.get(server).live_for_all()
 
     async def _owned(self, owner: Owner, session: str) -> Connection:
         upstream = self._directory.get(owner.server)

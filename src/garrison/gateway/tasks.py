@@ -224,7 +224,7 @@ class Tasks:
 
     def _connection(self, place: TaskPlace) -> Connection:
         if not place.mark:
-            return self._directory.get(place.server).live()
+            return self._directory.get(place.server).live_for_all()
         if place.mark.startswith(_AT):
             found = self._directory.get(place.server).at(int(place.mark[len(_AT) :]))
         else:

@@ -13,6 +13,7 @@ from garrison.catalog.access import GroupSpec, PolicySpec
 from garrison.catalog.snapshot import Snapshot
 from garrison.catalog.spec import RoleSpec
 from garrison.identity.principals import Principal
+from garrison.identity.reach import is_bounded, reaches
 from garrison.identity.roles import ADMIN_ROLE
 from garrison.policy import requests
 from garrison.policy.decision import NOWHERE, Circumstances, Decision, Hints
@@ -24,6 +25,7 @@ CACHED_MAX: Final = 65_536
 CACHED_NAME_CHARS_MAX: Final = 256
 STANDINGS_MAX: Final = 8192
 FOREVER_NS: Final = 2**63 - 1
+OUT_OF_REACH: Final = Decision("deny", "the key's own bounds (--scope) leave this out")
 _WORST: Final = Hints()
 _ARGUMENTS: Final[frozenset[Fact]] = frozenset({"arguments"})
 _UNTOLD: Final[frozenset[Fact]] = frozenset({"arguments", "annotations"})
@@ -32,6 +34,10 @@ _NOTHING: Final[frozenset[Fact]] = frozenset()
 
 Asked = tuple[str, Hints | None]
 """A thing's own name, and what its server says of it; None where it has not been listed, or is no tool."""
+
+
+CacheKey = tuple[Hashable, Kind, str, str | bytes, Hints | None]
+"""Who asks how (`whose`), for what kind of thing of which server, its name or its name's shape, and its hints."""
 
 
 class Authoriser:
@@ -52,7 +58,8 @@ class Authoriser:
         self._issuers = issuers or {}
         self.book: Rulebook = rulebook(roles, policies or {})
         self._standings: dict[Principal, Standing] = {}
-        self._cache: dict[Hashable, Decision] = {}
+        self._cache: dict[CacheKey, Decision] = {}
+        self._shaped: dict[CacheKey, Decision] = {}
         self.edition = object()
         """Another one whenever the rules were replaced, or a window has opened or closed since."""
         self._windows: frozenset[str] = frozenset()
@@ -74,7 +81,7 @@ class Authoriser:
         """Take over another snapshot's rules. Invalid as for the first ones, and then nothing changes."""
         other = Authoriser(roles, groups, policies, issuers, self._wall_ns)
         self._defined, self._groups, self._issuers = other._defined, other._groups, other._issuers
-        self.book, self._standings, self._cache = other.book, {}, {}
+        self.book, self._standings, self._cache, self._shaped = other.book, {}, {}, {}
         self.until_ns, self._windows, self.edition = other.until_ns, frozenset(), object()
 
     def take_over(self, snapshot: Snapshot) -> None:
@@ -93,6 +100,10 @@ class Authoriser:
             found = self._standings[principal] = standing_of(principal, self._groups, self._issuers)
         return found
 
+    def admits(self, principal: Principal) -> bool:
+        """Whether there is anything that it may be allowed: by a role, or by policies, which may need none."""
+        return bool(self.standing(principal).roles) or self.book.is_open
+
     def unknown_roles(self, principal: Principal) -> tuple[str, ...]:
         """Roles that the principal has and nobody defined; they grant nothing."""
         return tuple(role for role in self.standing(principal).roles if role not in self._defined)
@@ -102,7 +113,8 @@ class Authoriser:
         if "now" in self.book.needs:
             return None
         self._look_at_clock()
-        who: Hashable = principal if "principal" in self.book.needs else self.standing(principal)
+        is_itself = "principal" in self.book.needs or is_bounded(principal)
+        who: Hashable = principal if is_itself else self.standing(principal)
         return who, how if "client" in self.book.needs else None, self._windows
 
     # ── may they ──
@@ -121,6 +133,8 @@ class Authoriser:
         Arguments are not known, nor is what the server says of its tool without `hints`: what depends on them is
         possible. `judge` knows them.
         """
+        if principal.scopes is not None and not reaches(principal, kind, server, name):
+            return OUT_OF_REACH
         if not self.tells_hints:
             hints = None
         whose = self.whose(principal, how)
@@ -132,6 +146,8 @@ class Authoriser:
         self, principal: Principal, kind: Kind, server: str, asked: Sequence[Asked], how: Circumstances = NOWHERE
     ) -> list[Decision]:
         """The same for many of one server, at once."""
+        if is_bounded(principal):
+            return [self.decide(principal, kind, server, name, how, hints) for name, hints in asked]
         if not self.tells_hints:
             asked = [(name, None) for name, _ in asked]
         whose = self.whose(principal, how)
@@ -157,6 +173,8 @@ class Authoriser:
         action: str = "",
     ) -> Decision:
         """The same when everything is known; nothing of it is remembered. `action`: `approve` in place of the use."""
+        if principal.scopes is not None and not reaches(principal, kind, server, name):
+            return OUT_OF_REACH
         verdict = self._ask(_NOTHING, principal, kind, server, ((name, hints),), how, arguments, action)[0]
         return self._decision(principal, verdict)
 
@@ -166,23 +184,25 @@ class Authoriser:
         self, principal: Principal, kind: Kind, server: str, asked: Sequence[Asked], how: Circumstances
     ) -> list[Decision]:
         """What no rule can tell apart is asked once."""
-        shape = self.book.shapes.of
-        shaped: dict[Hashable, Asked] = {}
-        keys = [(shape(name), hints) for name, hints in asked]
+        whose, shape = self.whose(principal, how), self.book.shapes.of
+        keys: list[CacheKey] = [(whose, kind, server, shape(name), hints) for name, hints in asked]
+        found = {key: self._shaped[key] for key in keys if key in self._shaped}
+        missing: dict[CacheKey, Asked] = {}
         for key, one in zip(keys, asked, strict=True):
-            shaped.setdefault(key, one)
-        found: dict[Hashable, Decision] = {}
+            if key not in found:
+                missing.setdefault(key, one)
         for is_told in (True, False):
-            part = {key: one for key, one in shaped.items() if (one[1] is not None) is is_told}
+            part = {key: one for key, one in missing.items() if (one[1] is not None) is is_told}
             if part:
                 unknown = _AS_SERVER if kind == "server" else _ARGUMENTS if is_told or kind != "tool" else _UNTOLD
                 verdicts = self._ask(unknown, principal, kind, server, list(part.values()), how)
                 found |= {key: self._decision(principal, each) for key, each in zip(part, verdicts, strict=True)}
-        decisions = [found[key] for key in keys]
-        whose = self.whose(principal, how)
         if whose is not None:
-            self._remember({(whose, kind, server, *one): each for one, each in zip(asked, decisions, strict=True)})
-        return decisions
+            of_names: dict[CacheKey, Decision] = {
+                (whose, kind, server, *one): found[key] for key, one in zip(keys, asked, strict=True)
+            }
+            self._remember(of_names, {key: found[key] for key in missing} if self.book.shapes.exact else {})
+        return [found[key] for key in keys]
 
     def _ask(
         self,
@@ -223,12 +243,13 @@ class Authoriser:
     def _silent(self, role: str) -> str:
         return f"no grant of role {role} matches" if role in self._defined else f"role {role} is not defined"
 
-    def _remember(self, found: Mapping[Hashable, Decision]) -> None:
-        if len(self._cache) + len(found) > CACHED_MAX:  # starting afresh is cheaper than keeping track of age
-            self._cache.clear()
-        for key, decision in found.items():
-            if len(str(key[3])) <= CACHED_NAME_CHARS_MAX:  # type: ignore[index]
-                self._cache[key] = decision
+    def _remember(self, of_names: Mapping[CacheKey, Decision], of_shapes: Mapping[CacheKey, Decision]) -> None:
+        for cache, found in ((self._cache, of_names), (self._shaped, of_shapes)):
+            if len(cache) + len(found) > CACHED_MAX:  # starting afresh is cheaper than keeping track of age
+                cache.clear()
+            for key, decision in found.items():
+                if len(key[3]) <= CACHED_NAME_CHARS_MAX:
+                    cache[key] = decision
 
     def _look_at_clock(self) -> None:
         """What is decided holds until a window opens or closes."""

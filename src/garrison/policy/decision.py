@@ -23,6 +23,11 @@ class Decision(NamedTuple):
     unsteady: bool = False
 
     @property
+    def repeatable(self) -> bool:
+        """Whether it allows calls alike as well, whatever their arguments, until rules or windows change."""
+        return self.effect == "allow" and not self.depends and not self.unsteady
+
+    @property
     def allowed(self) -> bool:
         """Is it allowed, or may it be: with other arguments, or when somebody approves?"""
         return self.effect != "deny"

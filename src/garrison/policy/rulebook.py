@@ -45,6 +45,11 @@ class Rulebook:
     shapes: Shapes = field(default_factory=lambda: Shapes(False, ()))
     _sets: dict[frozenset[Fact], _Outlook] = field(default_factory=dict, repr=False)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a policy may allow something to those who have no role."""
+        return any(not one.forbids and one.policy["principal"]["op"] != "in" for one in self.rules)
+
     def text(self) -> str:
         """Everything as Cedar policies."""
         return text_of([one.policy for one in self.rules])

@@ -21,11 +21,11 @@ class Shapes:
     exact: bool
     patterns: tuple[re.Pattern[str], ...]
 
-    def of(self, name: str) -> object:
+    def of(self, name: str) -> str | bytes:
         """Equal for names that no rule tells apart; the name itself where that cannot be said."""
         if not self.exact:
             return name
-        return tuple(pattern.match(name) is not None for pattern in self.patterns)
+        return bytes(pattern.match(name) is not None for pattern in self.patterns)
 
 
 def shapes_of(rules: Iterable[Rule], odd: Iterable[str]) -> Shapes:

@@ -18,6 +18,8 @@ from garrison.runtimes.life import HopelessStart, L, Means, shake_hands, start_i
 
 _log = logging.getLogger("garrison.runtimes")
 
+AUTH_NEEDED = "server.auth_needed"
+"""The code of errors that say so, whoever asks for the credential."""
 JUDGED = frozenset({State.RUNNING, State.BACKOFF, State.FATAL, State.AUTH_NEEDED, State.STOPPED})
 FAILING = frozenset({State.BACKOFF, State.FATAL, State.AUTH_NEEDED})
 
@@ -209,7 +211,7 @@ class Keeper(Generic[L]):
             self._give_up(f"{end.message}; {verdict.reason}", hint)
             return None
         self._change, self._why = "server.restarted", end.message
-        state = State.AUTH_NEEDED if isinstance(end, Unauthenticated) else State.BACKOFF
+        state = State.AUTH_NEEDED if isinstance(end, Unauthenticated) or end.code == AUTH_NEEDED else State.BACKOFF
         self._see(state, pid=0, error=end.message, hint=hint, log_tail=self._means.tail(self._name))
         _log.warning("server failed", extra={"server": self._name, "why": end.message, "next_try_s": verdict.delay_s})
         return verdict.delay_s

@@ -7,10 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from garrison.catalog.spec import ServerSpec, Transport
+from garrison.identity.oauth.credentials import Credentials, fixed_headers
+from garrison.identity.oauth.held import SignInNeeded
 from garrison.kernel.clock import Clock
 from garrison.kernel.errors import GarrisonError, TimedOut, Unavailable
 from garrison.kernel.ids import Ids
 from garrison.protocol.connection import Connection
+from garrison.protocol.transports.credentials import Credential
 from garrison.protocol.transports.http import HttpTransport
 from garrison.protocol.transports.outbound import Outbound, Way
 from garrison.protocol.transports.sse import SseTransport
@@ -29,7 +32,13 @@ class Connector:
     `identity` is our `clientInfo`.
     """
 
-    def __init__(self, identity: Mapping[str, Any], outbound: Outbound | None = None) -> None:
+    def __init__(
+        self,
+        identity: Mapping[str, Any],
+        outbound: Outbound | None = None,
+        credentials: Credentials | None = None,
+    ) -> None:
+        self._credentials = credentials
         self._identity = dict(identity)
         self._outbound = outbound or Outbound()
         self._legacy_only: set[str] = set()
@@ -42,22 +51,36 @@ class Connector:
             connection.on_closed(lambda reason: self._judge(name, connection))
         return connection
 
-    def connect(self, instance: Instance, capabilities: Mapping[str, Any], *, legacy_only: bool) -> Connection:
+    def connect(
+        self, instance: Instance, capabilities: Mapping[str, Any], *, legacy_only: bool, principal: str = ""
+    ) -> Connection:
+        """`principal`: whose credential the server is shown; none: that of the connection which all share."""
         name, endpoint, identity = instance.server, instance.endpoint, self._identity
+        credential = self._credential(instance.spec, principal)
         if not isinstance(endpoint, HttpEndpoint):
             assert isinstance(endpoint.channel, StdioTransport)
             carrier: StdioTransport | SseTransport | HttpTransport = endpoint.channel
         elif endpoint.kind == "sse":
-            carrier, legacy_only = (
-                SseTransport(endpoint.url, endpoint.headers, label=name, way=self._way(instance)),
-                True,
-            )
+            headers, way = fixed_headers(instance.spec), self._way(instance)
+            carrier = SseTransport(endpoint.url, headers, label=name, way=way, credential=credential)
+            legacy_only = True
         else:
-            carrier = HttpTransport(endpoint.url, endpoint.headers, label=name, way=self._way(instance))
-        connection = Connection(carrier, identity, label=name, legacy_only=legacy_only, capabilities=capabilities)
+            headers, way = fixed_headers(instance.spec), self._way(instance)
+            carrier = HttpTransport(endpoint.url, headers, label=name, way=way, credential=credential)
+        connection = Connection(
+            carrier,
+            identity,
+            label=name,
+            legacy_only=legacy_only,
+            capabilities=capabilities,
+            prepare=credential.ready if credential is not None else None,
+        )
         if not isinstance(endpoint, HttpEndpoint):
             connection.count_from(endpoint.first_id)
         return connection
+
+    def _credential(self, spec: ServerSpec, principal: str) -> Credential | None:
+        return self._credentials.of(spec, principal) if self._credentials is not None else None
 
     def _way(self, instance: Instance) -> Way:
         """How far a server's address may lead: it is the administrator who wrote it."""
@@ -112,24 +135,31 @@ class Dialer:
         self._times = times
         self._stopping: set[asyncio.Task[None]] = set()
 
-    async def __call__(self, server: str, capabilities: Mapping[str, Any]) -> Connection:
-        """An open legacy connection; when it closes, its instance is stopped. Raises typed errors."""
+    async def __call__(self, server: str, capabilities: Mapping[str, Any], principal: str = "") -> Connection:
+        """An open connection; when it closes, its instance is stopped. Raises typed errors.
+
+        It speaks the legacy era; with a `principal`, whose credential it then shows, whichever the server speaks.
+        """
         spec = self._spec_of(server)
         driver = self._drivers[spec.transport]
         if Capability.SPAWNS not in driver.capabilities:
-            return await self._open_somewhere(driver, spec, capabilities)
+            return await self._open_somewhere(driver, spec, capabilities, principal)
         release = await self._slots.take()
         try:
             return await self._open(driver, spec, capabilities)
         finally:
             release()
 
-    async def _open_somewhere(self, driver: Driver, spec: ServerSpec, capabilities: Mapping[str, Any]) -> Connection:
+    async def _open_somewhere(
+        self, driver: Driver, spec: ServerSpec, capabilities: Mapping[str, Any], principal: str
+    ) -> Connection:
         """At the first of its addresses that answers; calls on the connection then stay there."""
         failure: GarrisonError | None = None
         for number in self._places(spec.name):
             try:
-                connection = await self._open(driver, crew.spec_of(spec, number), capabilities)
+                connection = await self._open(driver, crew.spec_of(spec, number), capabilities, principal)
+            except SignInNeeded:
+                raise  # at none of its addresses will that be otherwise
             except (Unavailable, TimedOut) as error:
                 failure = failure or error
             else:
@@ -137,9 +167,11 @@ class Dialer:
                 return connection
         raise failure or Unavailable("server.unavailable", f"no instance of server {spec.name} serves")
 
-    async def _open(self, driver: Driver, spec: ServerSpec, capabilities: Mapping[str, Any]) -> Connection:
+    async def _open(
+        self, driver: Driver, spec: ServerSpec, capabilities: Mapping[str, Any], principal: str = ""
+    ) -> Connection:
         instance = await driver.start(spec, self._ids.new())
-        connection = self._connector.connect(instance, capabilities, legacy_only=True)
+        connection = self._connector.connect(instance, capabilities, legacy_only=not principal, principal=principal)
         try:
             await connection.open(spec.startup_timeout_s)
         except BaseException:

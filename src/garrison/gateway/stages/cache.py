@@ -49,7 +49,8 @@ class Cache(Stage):
         except (msgspec.MsgspecError, RecursionError):
             return None
         server = call.upstream.name
-        key = (call.endpoint, server, self._generations.get(server, 0), call.method, call.version, asked)
+        whose = call.owner.principal if call.owner is not None else ""  # what is public there is one principal's view
+        key = (call.endpoint, server, self._generations.get(server, 0), call.method, call.version, asked, whose)
         found = self._kept.find(call.principal.id, key, self._now())
         if found is not None:
             self._hits.add()

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from garrison.gateway import routing
 from garrison.gateway.call import Call, Outcome
+from garrison.gateway.heads import reading_of
+from garrison.gateway.invitations import without_ours
 from garrison.gateway.stage import Stage, Step
 from garrison.gateway.unasked import Unasked
 from garrison.gateway.upstreams.directory import Directory
-from garrison.gateway.upstreams.own import OwnConnections
+from garrison.gateway.upstreams.own import OwnConnections, Owner
 from garrison.gateway.upstreams.standing import STANDING
 from garrison.gateway.upstreams.upstream import Upstream
+from garrison.identity.oauth.callers import CallerTokens
 from garrison.kernel.errors import GarrisonError, Invalid, Limited, Unsupported
+from garrison.protocol import methods
+
+_INTRODUCTIONS = frozenset({methods.INITIALIZE, methods.DISCOVER})
 
 
 class Connect(Stage):
@@ -18,7 +24,10 @@ class Connect(Stage):
     needs = frozenset({"target", "decision"})
     gives = frozenset({"connected"})
 
-    def __init__(self, directory: Directory, own: OwnConnections, unasked: Unasked) -> None:
+    def __init__(
+        self, directory: Directory, own: OwnConnections, unasked: Unasked, callers: CallerTokens | None = None
+    ) -> None:
+        self._callers = callers or CallerTokens()
         self._directory = directory
         self._own = own
         self._unasked = unasked
@@ -27,6 +36,10 @@ class Connect(Stage):
         upstream = call.upstream
         if upstream is None:
             return None
+        if call.owner is not None and call.owner.principal:
+            if call.answer is not None and call.method in _INTRODUCTIONS:
+                return None  # what the server says of itself is known, and no reason to have anybody sign in
+            self._note_caller(call, upstream)
         if call.owner is not None:
             held = self._own.find(call.owner)
             if held is None:
@@ -51,7 +64,25 @@ class Connect(Stage):
         call.owner = routing.owner_of(call, upstream)
         return await self._open(call, upstream) if call.owner is not None else None
 
+    def _note_caller(self, call: Call, upstream: Upstream) -> None:
+        """What the server's credential for this principal may be made of; the caller's token goes no further."""
+        if "inputResponses" in call.params:
+            without_ours(call)
+        auth, principal = upstream.spec.auth, call.principal
+        if auth is not None and auth.kind == "token_exchange" and principal is not None and principal.kind == "token":
+            self._callers.note(principal.id, reading_of(call.request.head).key)
+
+    async def _open_personal(self, call: Call, owner: Owner, upstream: Upstream) -> None:
+        """Whether the shared connection serves says nothing: it shows another credential."""
+        ready = self._unasked.ready(owner, upstream, call.session.id if call.session is not None else "")
+        call.connection = (await self._own.open(owner, upstream.spec, ready)).connection
+        if call.method in STANDING and call.answer is None:
+            self._own.note(owner, call.method, call.params)
+
     async def _open(self, call: Call, upstream: Upstream) -> Outcome | None:
+        if call.owner is not None and call.owner.principal:
+            await self._open_personal(call, call.owner, upstream)
+            return None
         if upstream.is_asleep and self._directory.demand is not None:
             await self._directory.demand(upstream.name)
             await upstream.settled()

@@ -73,7 +73,7 @@ class Forward(Stage):
         assert call.upstream is not None
         if call.upstream.rewrites:
             self._translation.apply(call)
-        connection = call.connection or call.upstream.live()
+        connection = call.connection or call.upstream.live_for_all()
         call.sent_ns = self._now()
         exchange = Exchange(call, connection, call.upstream.spec.timeout_s, self._back_channel, self._parked)
         exchange.send(self.params(call, connection))

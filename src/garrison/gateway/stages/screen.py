@@ -8,10 +8,12 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from garrison.gateway.call import Call, Outcome
+from garrison.gateway.circumstances import how
 from garrison.gateway.stage import Stage
 from garrison.gateway.upstreams.definition import KEY, KIND, flaw_of
 from garrison.kernel.errors import Unavailable
 from garrison.policy.authoriser import Authoriser
+from garrison.policy.decision import hints_of
 from garrison.protocol import methods
 from garrison.protocol.messages import decode_any, encode, members
 
@@ -82,7 +84,8 @@ class Screen(Stage):
             return False
         if call.upstream.pool is not None and not call.upstream.is_common(call.method, name):
             return False
-        return self._authoriser.decide(call.principal, kind, call.upstream.name, name).allowed
+        hints = hints_of(item.get("annotations")) if self._authoriser.tells_hints else None
+        return self._authoriser.decide(call.principal, kind, call.upstream.name, name, how(call), hints).allowed
 
 
 def _bad_output(call: Call, why: str) -> Unavailable:

@@ -11,6 +11,7 @@ from garrison.catalog.shown_names import Listed
 from garrison.gateway import apps
 from garrison.gateway.sieve import Sieve
 from garrison.kernel.errors import Invalid
+from garrison.policy.decision import hints_of
 from garrison.protocol import methods
 from garrison.protocol.headers import header_flaw, header_names, param_headers
 from garrison.protocol.messages import raw
@@ -47,6 +48,8 @@ class Definition:
         self.header_names = header_names(content.get("inputSchema"))
         """The `Mcp-Param-*` headers that its schema asks for."""
         self.names_apps = apps.MARK in bytes(self.body)
+        self.hints = hints_of(content.get("annotations"))
+        """What its server says of it; for tools."""
         self._validators: dict[str, Validator | None] = {}
 
     @property

@@ -127,8 +127,7 @@ class Directory:
         try:
             return self._upstreams[name]
         except KeyError:
-            hint = "`garrison server list` shows the servers"
-            raise NotFound("server.unknown", f"there is no server {name[:64]!r}", hint) from None
+            raise unknown_server(name) from None
 
     def busy(self, name: str) -> bool:
         """Whether calls to this server are in flight."""
@@ -198,3 +197,8 @@ class Directory:
 def _runs_as(spec: ServerSpec, other: ServerSpec) -> bool:
     """Whether the instances of the one serve for the other."""
     return all(getattr(spec, field) == getattr(other, field) for field in (*RUNTIME_FIELDS, "urls", "count"))
+
+
+def unknown_server(name: str) -> NotFound:
+    """The one answer for a server that is not there and for one that is not to be seen."""
+    return NotFound("server.unknown", f"there is no server {name[:64]!r}", "`garrison server list` shows the servers")

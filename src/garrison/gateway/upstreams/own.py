@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -46,6 +47,11 @@ class Owner(msgspec.Struct, frozen=True, gc=False):
     id: str
     server: str
     capabilities: Mapping[str, Any]
+    principal: str = ""
+    """Whose credential the server is shown, where each principal has its own; empty: the same for all."""
+
+    holder: str = ""
+    """The principal that it counts for, among those that share what there may be."""
 
     @property
     def key(self) -> Key:
@@ -81,6 +87,9 @@ class OwnConnections:
         self._warm = WarmPool(self._dial)
         self._open: dict[Key, Held] = {}
         self._opening: dict[Key, asyncio.Task[Held]] = {}
+        self._holders: dict[Key, str] = {}
+        self.share = 1.0
+        """How much of what there may be at one server one principal may hold."""
         self._standing: dict[Key, Standing] = {}
         self._ended: set[Key] = set()
         """Keys that are being opened, and whose owner has ended meanwhile."""
@@ -115,7 +124,8 @@ class OwnConnections:
             return found
         opening = self._opening.get(key)
         if opening is None:
-            self._check_room(spec)
+            self._check_room(spec, owner.holder)
+            self._holders[key] = owner.holder
             opening = asyncio.ensure_future(self._make(owner, spec, ready))
             self._opening[key] = opening
             opening.add_done_callback(lambda _: self._opened(key))
@@ -193,9 +203,9 @@ class OwnConnections:
 
     # ── inside ──
 
-    async def _dial(self, server: str, capabilities: Mapping[str, Any]) -> Connection:
+    async def _dial(self, server: str, capabilities: Mapping[str, Any], principal: str = "") -> Connection:
         assert self.dial is not None, "the composition root says how connections are opened"
-        return await self.dial(server, capabilities)
+        return await (self.dial(server, capabilities, principal) if principal else self.dial(server, capabilities))
 
     async def _make(self, owner: Owner, spec: ServerSpec, ready: Ready) -> Held:
         key = owner.key
@@ -219,7 +229,7 @@ class OwnConnections:
             edition = self._editions[owner.server]
             connection = self._warm.take(owner.server, owner.capabilities)
             if connection is None:
-                connection = await self._dial(owner.server, owner.capabilities)
+                connection = await self._dial(owner.server, owner.capabilities, owner.principal)
             if edition == self._editions[owner.server]:
                 return connection
             await close_quietly(connection)
@@ -227,18 +237,29 @@ class OwnConnections:
     def _opened(self, key: Key) -> None:
         self._opening.pop(key, None)
         self._ended.discard(key)
+        if key not in self._open:
+            self._holders.pop(key, None)
 
     def _restore_soon(self, key: Key, connection: Connection) -> None:
         """Its session is another one now, and knows nothing of what the client had asked for."""
         if key in self._standing:
             self._end_soon(self._standing[key].restore(connection))
 
-    def _check_room(self, spec: ServerSpec) -> None:
+    def _check_room(self, spec: ServerSpec, holder: str) -> None:
         most = spec.sessions_max if spec.transport == "stdio" else REMOTE_PER_SERVER_MAX
         if len(self._open) + len(self._opening) >= OWN_MAX or self.count(spec.name) >= most:
             message = f"server {spec.name} serves {most} clients of its own already, each with a connection to itself"
             hint = "end sessions that are not used, or raise sessions_max"
             raise Limited("server.sessions_full", message, hint, self._room_after_s(spec.name))
+        own = math.ceil(most * self.share)
+        if holder and own < most and self._held_by(holder, spec.name) >= own:
+            message = f"you have {own} connections of your own to server {spec.name}; the rest is for others"
+            hint = "end sessions that are not used; limits.sessions_share says how much one may have"
+            raise Limited("limit.sessions", message, hint, self._room_after_s(spec.name))
+
+    def _held_by(self, holder: str, server: str) -> int:
+        keys = {*self._open, *self._opening}
+        return sum(1 for key in keys if key[1] == server and self._holders.get(key) == holder)
 
     def _room_after_s(self, server: str) -> float:
         """When the next one could be closed for resting, within bounds."""
@@ -250,6 +271,7 @@ class OwnConnections:
         """It ended by itself; what it stands on is let go of too."""
         if self._open.get(key) is held:
             del self._open[key]
+            self._holders.pop(key, None)
             self._end_soon(close_quietly(held.connection))
 
     def _drop(self, held: Held) -> None:
@@ -258,6 +280,7 @@ class OwnConnections:
             self._end_soon(held.view.close())
 
     def _close(self, key: Key) -> None:
+        self._holders.pop(key, None)
         self._end_soon(close_quietly(self._open.pop(key).connection))
 
     def _end_soon(self, work: Any) -> None:

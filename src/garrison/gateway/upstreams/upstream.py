@@ -183,6 +183,18 @@ class Upstream:
             raise Unavailable("server.unavailable", message, self.hint or "try again in a moment")
         return connection
 
+    def live_for_all(self) -> Connection:
+        """The same, to send a caller's request on. Never where each principal has a credential of its own."""
+        if self.is_personal:
+            message = f"server {self.name} is only asked with each principal's own credential"
+            raise Unavailable("server.personal", message, "use an ordinary call")
+        return self.live()
+
+    @property
+    def is_personal(self) -> bool:
+        """Whether the server is shown another credential for each principal."""
+        return self.spec.auth is not None and self.spec.auth.is_personal
+
     def look_at(self, connection: Connection, announced: str) -> None:
         """Read the lists of a client's own connection, which has announced that one of them has changed."""
         self.connected(connection)

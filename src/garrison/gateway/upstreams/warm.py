@@ -14,8 +14,9 @@ from typing import Any
 from garrison.kernel.errors import GarrisonError
 from garrison.protocol.connection import Connection
 
-Dial = Callable[[str, Mapping[str, Any]], Awaitable[Connection]]
-"""Opens a further connection to a server, declaring these client capabilities."""
+Dial = Callable[..., Awaitable[Connection]]
+"""Opens a further connection to a server, declaring these client capabilities: `(server, capabilities)`. With a third
+argument, a principal, it shows that one's credential."""
 
 log = logging.getLogger("garrison.gateway")
 

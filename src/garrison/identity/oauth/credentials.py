@@ -44,7 +44,8 @@ class Credentials:
 
     def __init__(self, means: Means) -> None:
         self._means = means
-        self._held: dict[tuple[str, str], tuple[tuple[object, ...], HeldToken]] = {}
+        self._held: dict[tuple[str, str, str], tuple[tuple[object, ...], HeldToken]] = {}
+        """By server, principal and URL."""
 
     def of(self, spec: ServerSpec, principal: str = "") -> Credential | None:
         """For a server whose references are filled in; no principal: for the connection that all share.
@@ -62,17 +63,16 @@ class Credentials:
 
     def signed_in(self, server: str, principal: str, token: Token) -> None:
         """What is kept for them has changed."""
-        found = self._held.get((server, principal))
-        if found is not None:
-            found[1].take(token)
+        for key, (_, held) in self._held.items():
+            if key[:2] == (server, principal):
+                held.take(token)
 
     def forget(self, server: str, principal: str) -> None:
-        found = self._held.pop((server, principal), None)
-        if found is not None:
-            found[1].take(None)
+        for key in [key for key in self._held if key[:2] == (server, principal)]:
+            self._held.pop(key)[1].take(None)
 
     def _find(self, spec: ServerSpec, auth: AuthSpec, principal: str) -> HeldToken:
-        key, edition = (spec.name, principal), (auth, spec.url, spec.allow_private)
+        key, edition = (spec.name, principal, spec.url), (auth, spec.allow_private)
         found = self._held.get(key)
         if found is not None and found[0] == edition:
             return found[1]

@@ -125,6 +125,7 @@ def build(
     drivers.renew = supervisor.renew
     gateway = Gateway(parts)
     gateway.own.dial = dialer
+    gateway.own.share = settings.limits.sessions_share
     drain_s = settings.edge.drain_s
     supervisor.subscribe(lambda name, observed, link: follow(gateway.own, observed, link, drain_s))
     return Fleet(
