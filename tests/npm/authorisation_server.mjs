@@ -27,7 +27,7 @@ const provider = new Provider(issuer, {
     client_id: 'robot', client_secret: 'robot-secret', redirect_uris: [], response_types: [],
     grant_types: ['client_credentials'],
   }],
-  scopes: ['openid', 'offline_access'],
+  scopes: ['openid', 'offline_access', ...scopes.split(' ')],
   pkce: { required: () => true },
   cookies: { keys: ['only for tests'] },
   ttl: { AccessToken: 600, ClientCredentials: 600, Session: 600, Grant: 600, Interaction: 600, IdToken: 600 },

@@ -51,7 +51,7 @@ def read_token(presented: str) -> ReadToken:
     algorithm, key_id = _header_text(header, "alg"), _key_id(header)
     kind = _TYPES.get(_header_text(header, "typ").lower())
     if kind is None:
-        raise refused("header", "the token is of another type: its `typ` is not at+jwt or JWT")
+        raise refused("type", "the token is of another type: its `typ` is not at+jwt or JWT")
     claims = _object(claims_part, "claims", TOKEN_CHARS_MAX)
     issuer = claims.get("iss")
     if not isinstance(issuer, str) or not issuer:
