@@ -13,6 +13,7 @@ from starlette.routing import Route
 from garrison.gateway.heads import endpoint_of, presented_key
 from garrison.identity.resources import WELL_KNOWN
 from garrison.kernel.errors import GarrisonError, NotFound
+from garrison.surfaces.api import limits
 from garrison.surfaces.api.guarding import Guarding
 from garrison.surfaces.api.problems import on_garrison_error
 from garrison.surfaces.api.whoami import whoami
@@ -61,6 +62,8 @@ def make_app(node: NodeControl) -> Starlette:
         Route(WELL_KNOWN + "{path:path}", admin.protected_resource),
         Route("/api/v1/whoami", only.anybody_known("whoami/read", admin.whoami)),
         Route("/api/v1/status", only.administrators("status/read", admin.status)),
+        Route("/api/v1/limits", only.administrators("limits/read", admin.limits)),
+        Route("/api/v1/limits/report", only.administrators("limits/read", admin.limits_report)),
         Route("/api/v1/apply", only.administrators("fleet.apply", admin.apply), methods=["POST"]),
         Route("/api/v1/stop", only.administrators("fleet.stop", admin.stop), methods=["POST"]),
         Route("/api/v1/servers/{name}/restart", only.administrators("server.restart", admin.restart), methods=["POST"]),
@@ -101,6 +104,12 @@ class _Admin:
 
     async def status(self, request: Request) -> Response:
         return JSONResponse(self._node.status())
+
+    async def limits(self, request: Request) -> Response:
+        return await limits.show(self._node.fleet, request)
+
+    async def limits_report(self, request: Request) -> Response:
+        return await limits.used(self._node.fleet, request)
 
     async def apply(self, request: Request) -> Response:
         return JSONResponse({"actions": await self._node.apply(request.state.principal.id)})

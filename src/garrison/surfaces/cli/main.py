@@ -28,6 +28,8 @@ COMMANDS: Final = {
     "server": ("servers", "List and restart servers."),
     "keys": ("keys", "Create, list, rotate and revoke API keys."),
     "secrets": ("secrets", "Store, list and remove secrets that the configuration refers to."),
+    "limits": ("limits", "Show what limits allow, what is used of it, and by whom."),
+    "tls": ("tls", "Make certificates for trials, and show what is served."),
     "audit": ("audit", "Read and verify the ledger."),
     "settings": ("settings", "Show settings and where they come from."),
     "bench": ("bench", "Measure what a call costs through the gateway."),

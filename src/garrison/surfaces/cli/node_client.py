@@ -48,6 +48,15 @@ class NodeClient:
     def restart(self, server: str) -> dict[str, Any]:
         return self._ask("POST", f"/api/v1/servers/{quote(server, safe='')}/restart", APPLY_S)
 
+    def limits(self, principal: str = "") -> dict[str, Any]:
+        return self._ask("GET", f"/api/v1/limits?principal={quote(principal, safe='')}", QUICK_S)
+
+    def limits_report(self, by: str, since_s: int) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = self._ask("GET", f"/api/v1/limits/report?by={by}&since_s={since_s}", QUICK_S)[
+            "used"
+        ]
+        return rows
+
     def _ask(self, method: str, path: str, timeout_s: float) -> dict[str, Any]:
         connection = self._connection(timeout_s)
         try:
