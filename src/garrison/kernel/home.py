@@ -53,6 +53,11 @@ class Home:
         return self.root / "envelope.json"
 
     @property
+    def tokens(self) -> Path:
+        """Tokens that servers are shown, encrypted."""
+        return self.root / "tokens.json"
+
+    @property
     def session_key(self) -> Path:
         """The key that seals session ids, mode 0600."""
         return self.root / "session.key"

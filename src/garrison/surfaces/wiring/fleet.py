@@ -12,6 +12,7 @@ from garrison import __version__
 from garrison.catalog.snapshot import Snapshot
 from garrison.gateway.cursors import Cursors
 from garrison.gateway.gateway import Gateway, Parts
+from garrison.gateway.invitations import Invitations
 from garrison.gateway.kept import KeptAnswers
 from garrison.gateway.metering import Metering
 from garrison.gateway.parked import ParkedCalls
@@ -25,6 +26,7 @@ from garrison.identity.authenticator import Authenticator
 from garrison.identity.certificates import Certificates
 from garrison.identity.issuer_fetch import issuer_fetch
 from garrison.identity.keys import KeyStore
+from garrison.identity.oauth.sign_in import SignIns
 from garrison.identity.resources import Resources
 from garrison.kernel.clock import Clock, SystemClock
 from garrison.kernel.home import Home, write_private
@@ -42,6 +44,7 @@ from garrison.surfaces.dialing import Dialer
 from garrison.surfaces.ledger_place import place_in
 from garrison.surfaces.setting_groups.records import LedgerGroup
 from garrison.surfaces.settings import Settings
+from garrison.surfaces.wiring.credentials import credentials_of, means_of
 from garrison.surfaces.wiring.instances import drivers_here, drivers_through_the_primary, follow, supervised
 from garrison.surfaces.wiring.metering import metered
 from garrison.surfaces.workers.relays import Relays
@@ -74,6 +77,9 @@ class Fleet:
     reaper: Reaper
     relays: Relays
     """For other workers, where there are some."""
+    sign_ins: SignIns
+    administrator: str
+    """The principal of the admin key."""
 
 
 def build(
@@ -89,8 +95,10 @@ def build(
     add_process_metrics(metrics)
     ledger = Ledger(home.ledger, _ledger_settings(home, settings.ledger), clock)
     keys = KeyStore(home.keys, clock)
-    keys.ensure_admin(home)
+    administrator = keys.ensure_admin(home).principal
     authenticator = _authenticator(settings, snapshot, keys, clock)
+    means = means_of(home, policies.outbound(settings), clock, administrator)
+    credentials, sign_ins = credentials_of(means)
     authoriser = Authoriser.of(snapshot, clock.wall_ns)
     directory = Directory(policies.spread(settings, clock, worker))
     directory.apply(snapshot)
@@ -117,11 +125,13 @@ def build(
         retry=RetryPolicy(settings.retry.retries_max, budget_share=settings.retry.budget_share),
         streams=policies.streams(settings),
         worker=worker,
+        callers=means.callers,
+        invitations=Invitations(session_key, clock, authenticator.resources),
     )
     reaper = Reaper()
     relays = Relays(directory)
     drivers = drivers_here(home, reaper, fleet_id) if worker.is_primary else drivers_through_the_primary(home, worker)
-    supervisor, dialer = supervised(home, settings, parts, drivers, relays, is_primary=worker.is_primary)
+    supervisor, dialer = supervised(home, settings, parts, drivers, relays, credentials, is_primary=worker.is_primary)
     drivers.renew = supervisor.renew
     gateway = Gateway(parts)
     gateway.own.dial = dialer
@@ -145,6 +155,8 @@ def build(
         budgets,
         reaper,
         relays,
+        sign_ins,
+        administrator,
     )
 
 

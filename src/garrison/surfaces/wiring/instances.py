@@ -12,6 +12,7 @@ from garrison.gateway.gateway import Parts
 from garrison.gateway.upstreams.directory import Directory
 from garrison.gateway.upstreams.own import OwnConnections
 from garrison.gateway.worker import Worker
+from garrison.identity.oauth.credentials import Credentials
 from garrison.identity.secrets import secrets_of
 from garrison.kernel.home import Home
 from garrison.kernel.ids import RandomIds
@@ -73,7 +74,14 @@ def drivers_through_the_primary(home: Home, worker: Worker) -> Drivers:
 
 
 def supervised(
-    home: Home, settings: Settings, parts: Parts, drivers: Drivers, relays: Relays, *, is_primary: bool
+    home: Home,
+    settings: Settings,
+    parts: Parts,
+    drivers: Drivers,
+    relays: Relays,
+    credentials: Credentials,
+    *,
+    is_primary: bool,
 ) -> tuple[Supervisor[Connection], Dialer]:
     directory = parts.directory
     times = ConnectionTimes(parts.metrics, parts.clock)
@@ -83,7 +91,7 @@ def supervised(
         settings.supervisor.health_timeout_s,
         settings.supervisor.health_failures_max,
     )
-    connector = Connector(dict(parts.identity), policies.outbound(settings))
+    connector = Connector(dict(parts.identity), policies.outbound(settings), credentials)
     supervisor: Supervisor[Connection] = Supervisor(
         drivers.shared,
         connector,
