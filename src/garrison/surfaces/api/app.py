@@ -11,11 +11,14 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from garrison.gateway.heads import endpoint_of, presented_key
+from garrison.identity.oauth.registration import CALLBACK, DOCUMENT
+from garrison.identity.oauth.sign_in import BEGIN
 from garrison.identity.resources import WELL_KNOWN
 from garrison.kernel.errors import GarrisonError, NotFound
 from garrison.surfaces.api import limits
 from garrison.surfaces.api.guarding import Guarding
 from garrison.surfaces.api.problems import on_garrison_error
+from garrison.surfaces.api.sign_in import SignInRoutes
 from garrison.surfaces.api.whoami import whoami
 from garrison.surfaces.wiring.fleet import Fleet
 
@@ -68,7 +71,19 @@ def make_app(node: NodeControl) -> Starlette:
         Route("/api/v1/stop", only.administrators("fleet.stop", admin.stop), methods=["POST"]),
         Route("/api/v1/servers/{name}/restart", only.administrators("server.restart", admin.restart), methods=["POST"]),
     ]
+    routes += _sign_in_routes(SignInRoutes(lambda: node.fleet, lambda name, who: node.restart(name, who)), only)
     return Starlette(routes=routes, exception_handlers={GarrisonError: on_garrison_error})
+
+
+def _sign_in_routes(sign_in: SignInRoutes, only: Guarding) -> list[Route]:
+    return [
+        Route(BEGIN, sign_in.begin, methods=["GET", "POST"]),
+        Route(CALLBACK, sign_in.callback),
+        Route(DOCUMENT, sign_in.document),
+        Route("/api/v1/auth", only.administrators("auth/read", sign_in.list_standing)),
+        Route("/api/v1/auth/{name}", only.administrators("auth.sign_in", sign_in.prepare), methods=["POST"]),
+        Route("/api/v1/auth/{name}", only.administrators("auth.sign_out", sign_in.forget), methods=["DELETE"]),
+    ]
 
 
 class _Admin:
