@@ -10,12 +10,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from garrison.gateway.asking import PAGE
 from garrison.gateway.heads import endpoint_of, presented_key
 from garrison.identity.oauth.registration import CALLBACK, DOCUMENT
 from garrison.identity.oauth.sign_in import BEGIN
 from garrison.identity.resources import WELL_KNOWN
 from garrison.kernel.errors import GarrisonError, NotFound
 from garrison.surfaces.api import limits
+from garrison.surfaces.api.approvals import ApprovalRoutes
 from garrison.surfaces.api.guarding import Guarding
 from garrison.surfaces.api.problems import on_garrison_error
 from garrison.surfaces.api.sign_in import SignInRoutes
@@ -72,7 +74,20 @@ def make_app(node: NodeControl) -> Starlette:
         Route("/api/v1/servers/{name}/restart", only.administrators("server.restart", admin.restart), methods=["POST"]),
     ]
     routes += _sign_in_routes(SignInRoutes(lambda: node.fleet, lambda name, who: node.restart(name, who)), only)
+    routes += _approval_routes(ApprovalRoutes(lambda: node.fleet), only)
     return Starlette(routes=routes, exception_handlers={GarrisonError: on_garrison_error})
+
+
+def _approval_routes(approvals: ApprovalRoutes, only: Guarding) -> list[Route]:
+    """What somebody sees or decides there, his roles say."""
+    place, post = "/api/v1/approvals/{id}", ["POST"]
+    return [
+        Route(PAGE + "{id}", approvals.page),
+        Route("/api/v1/approvals", only.anybody_known("approvals/read", approvals.all)),
+        Route(place, only.anybody_known("approvals/read", approvals.one)),
+        Route(place + "/approve", only.anybody_known("approval.approve", approvals.approve), methods=post),
+        Route(place + "/deny", only.anybody_known("approval.deny", approvals.deny), methods=post),
+    ]
 
 
 def _sign_in_routes(sign_in: SignInRoutes, only: Guarding) -> list[Route]:

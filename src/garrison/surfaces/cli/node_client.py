@@ -43,6 +43,11 @@ class NodeClient:
     def status(self) -> dict[str, Any]:
         return self._ask("GET", "/api/v1/status", QUICK_S)
 
+    def whoami(self, presented: str = "") -> dict[str, Any]:
+        """Of whoever presents this; of ourselves unless given."""
+        asking = NodeClient(self.note, presented, self._home) if presented else self
+        return asking._ask("GET", "/api/v1/whoami", QUICK_S)
+
     def apply(self) -> list[dict[str, str]]:
         actions: list[dict[str, str]] = self._ask("POST", "/api/v1/apply", APPLY_S)["actions"]
         return actions
