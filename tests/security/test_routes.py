@@ -52,6 +52,11 @@ DECIDED: dict[str, Who] = {
     "/oauth/client.json": "anyone",
     "/api/v1/auth": "admin",
     "/api/v1/auth/{name}": "admin",
+    "/approvals/{id}": "anyone",  # tells how it stands, to who knows its random name
+    "/api/v1/approvals": "principal",
+    "/api/v1/approvals/{id}": "principal",
+    "/api/v1/approvals/{id}/approve": "principal",
+    "/api/v1/approvals/{id}/deny": "principal",
     "/api/v1/apply": "admin",
     "/api/v1/stop": "admin",
     "/api/v1/servers/{name}/restart": "admin",

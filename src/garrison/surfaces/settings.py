@@ -13,6 +13,7 @@ import msgspec
 from garrison.kernel.errors import Invalid
 from garrison.kernel.settings import LoadedSettings, SettingProblem, load_settings
 from garrison.protocol.addresses import networks
+from garrison.surfaces.setting_groups.approvals import ApprovalSettings
 from garrison.surfaces.setting_groups.calls import (
     BreakerSettings,
     CacheSettings,
@@ -30,6 +31,7 @@ from garrison.surfaces.setting_groups.supervisor import SupervisorSettings
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     edge: EdgeSettings = EdgeSettings()
     auth: AuthSettings = AuthSettings()
+    approvals: ApprovalSettings = ApprovalSettings()
     limits: LimitSettings = LimitSettings()
     breaker: BreakerSettings = BreakerSettings()
     spread: SpreadSettings = SpreadSettings()
