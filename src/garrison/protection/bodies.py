@@ -131,6 +131,12 @@ class BodyStore:
             self._connection.executemany("DELETE FROM bodies WHERE commitment = ?", gone)
         return len(gone)
 
+    def prune_and_close(self, horizon_ns: int, holds: Sequence[Hold]) -> int:
+        try:
+            return self.prune(horizon_ns, holds)
+        finally:
+            self.close()
+
     def close(self) -> None:
         with self._lock:
             self._connection.close()
@@ -159,6 +165,11 @@ class BodyKeeper:
         self._mask = mask
         self._known: dict[str, frozenset[Side]] = {}
 
+    def begin(self) -> None:
+        """Open the store now, so that a fleet that cannot keep bodies does not start. Raises `Unavailable`."""
+        if self._store is None:
+            self._store = self._open()
+
     def sides(self, server: str) -> frozenset[Side]:
         """Which bodies of this server's calls are kept."""
         found = self._known.get(server)
@@ -169,8 +180,8 @@ class BodyKeeper:
 
     def keep(self, whose: Whose, body: Any) -> dict[str, object]:
         """What the entry says of it. `body`: decoded JSON. Raises `Unavailable`."""
-        if self._store is None:
-            self._store = self._open()
+        self.begin()
+        assert self._store is not None
         content = msgspec.json.encode(self._mask.value(body))
         kept = content[: self._bytes_max]
         commitment = self._store.keep(whose, kept)
