@@ -10,6 +10,7 @@ assume_yes=yes
 [[ ${CI:-} != true ]] || export NO_COLOR=1 PY_COLORS=0 TERM=dumb
 
 command -v git >/dev/null || apt_install git ca-certificates
+[[ -n $(compgen -G "/usr/lib/postgresql/*/bin/initdb") ]] || apt_install postgresql
 command -v rsyslogd >/dev/null || [[ -x /usr/sbin/rsyslogd ]] || apt_install rsyslog rsyslog-gnutls
 set_up_environment dev
 

@@ -46,6 +46,17 @@ DECIDED: dict[str, Who] = {
     "/.well-known/oauth-protected-resource{path:path}": "anyone",
     "/api/v1/whoami": "principal",
     "/api/v1/status": "admin",
+    # pages for browsers: what they let somebody do hangs on a ticket of ours and a cookie
+    "/oauth/begin": "anyone",
+    "/oauth/callback": "anyone",
+    "/oauth/client.json": "anyone",
+    "/api/v1/auth": "admin",
+    "/api/v1/auth/{name}": "admin",
+    "/approvals/{id}": "anyone",  # tells how it stands, to who knows its random name
+    "/api/v1/approvals": "principal",
+    "/api/v1/approvals/{id}": "principal",
+    "/api/v1/approvals/{id}/approve": "principal",
+    "/api/v1/approvals/{id}/deny": "principal",
     "/api/v1/apply": "admin",
     "/api/v1/stop": "admin",
     "/api/v1/servers/{name}/restart": "admin",

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from garrison.gateway.upstreams.upstream import Upstream
     from garrison.identity.principals import Principal
     from garrison.policy.decision import Decision
+    from garrison.policy.screening.finding import Screened
+    from garrison.policy.screening.screener import Screener
     from garrison.protocol.connection import Connection
 
 TargetKind = Literal["tool", "prompt", "resource", "server"]
@@ -97,7 +99,9 @@ class Call:
 
     __slots__ = (
         "answer",
+        "approval",
         "arguments",
+        "bodies",
         "client_name",
         "concern",
         "connection",
@@ -125,6 +129,8 @@ class Call:
         "request",
         "retries",
         "rpc_id",
+        "screened",
+        "screener",
         "sent_ns",
         "session",
         "session_id",
@@ -177,6 +183,8 @@ class Call:
         """The decoded arguments of a tool call: what was judged, and what is forwarded."""
         self.decision: Decision | None = None
         """What `authorise` decided; of what it depends on, `approve` decides."""
+        self.approval = ""
+        """The id of the approval that it uses."""
         self.depth = 0
         self.finished = False
         self.passed = False
@@ -193,6 +201,12 @@ class Call:
         """The breaker let it through and wants to hear what became of it."""
         self.limited = False
         """Whether it counts among the calls in flight."""
+        self.screener: Screener | None = None
+        """Looks at what its server sends; None where nobody does."""
+        self.screened: tuple[Screened, ...] = ()
+        """What was found: codes and places."""
+        self.bodies: frozenset[str] = frozenset()
+        """Which of its bodies are kept: `request`, `response`."""
         self.streaming = False
         self.finish: Callable[[Outcome], None] = _unbound
         self.on_cancel: Callable[[str], None] | None = None

@@ -8,8 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from garrison.catalog.screening import Screening
 from garrison.gateway import outbound
 from garrison.gateway.answers import Answers
+from garrison.gateway.approving import Waiting
+from garrison.gateway.asking import Asking
 from garrison.gateway.backchannel import BackChannel
 from garrison.gateway.batches import Batch, elements_of, request_of
 from garrison.gateway.breakers import BreakerPolicy
@@ -32,11 +35,13 @@ from garrison.gateway.parked import ParkedCalls
 from garrison.gateway.pipeline import Pipeline, Wrap
 from garrison.gateway.retries import RetryPolicy
 from garrison.gateway.routing import Own
+from garrison.gateway.screens import Screens
 from garrison.gateway.seen import Seen
 from garrison.gateway.sessions import Session, Sessions
 from garrison.gateway.shares import SharedLimit
 from garrison.gateway.sse import OlderStreams
 from garrison.gateway.stages.admit import Admit
+from garrison.gateway.stages.approve import Approve
 from garrison.gateway.stages.audit import Audit, Intent
 from garrison.gateway.stages.authenticate import Authenticate
 from garrison.gateway.stages.authorise import Authorise
@@ -68,6 +73,8 @@ from garrison.identity.principals import Principal
 from garrison.kernel.clock import Clock
 from garrison.kernel.ids import Ids
 from garrison.policy.authoriser import Authoriser
+from garrison.protection.approvals import Approvals
+from garrison.protection.bodies import BodyKeeper
 from garrison.protection.ledger import Ledger
 from garrison.telemetry.metrics import Metrics
 
@@ -79,6 +86,8 @@ class Parts:
     directory: Directory
     authenticator: Authenticator
     authoriser: Authoriser
+    approvals: Approvals
+    asking: Asking
     ledger: Ledger
     metrics: Metrics
     sessions: Sessions
@@ -90,6 +99,8 @@ class Parts:
     identity: dict[str, str]
     """Our `serverInfo` and `clientInfo`."""
     metering: Metering
+    approval_wait_s: float = 45.0
+    """How long a call stays open while somebody is asked to approve it."""
     limits: Limits = field(default_factory=Limits)
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
@@ -98,6 +109,11 @@ class Parts:
     worker: Worker = field(default_factory=Worker)
     callers: CallerTokens = field(default_factory=CallerTokens)
     invitations: Invitations | None = None
+    screening: Screening = field(default_factory=Screening)
+    screening_compiled: bytes = b""
+    """What an earlier process compiled of the same section; see `policy.screening.prefilter`."""
+    bodies: BodyKeeper | None = None
+    """Keeps bodies of calls, where that is wanted."""
     kept: KeptAnswers = field(default_factory=lambda: KeptAnswers(1000, 32 * 1024 * 1024))
 
 
@@ -112,6 +128,7 @@ class Gateway:
         self.own = OwnConnections()
         self.lists = KeptLists()
         self.parked = parts.parked
+        self.approving = Waiting(parts.approvals)
         self.seen = Seen(parts.directory, self.endpoints, self.own)
         self.unasked = Unasked(parts.directory, self.own, self.streams, self.back_channel)
         self.subscriptions = Subscriptions(
@@ -122,6 +139,7 @@ class Gateway:
         parts.sessions.on_ended(self._forget_session)
         self.own.on_sweep = parts.sessions.expire
         self.shed = Shed(parts.shed, parts.metrics, parts.clock.monotonic_s)
+        self.screens = Screens(parts.screening, parts.metrics, parts.screening_compiled)
         self.breaker = CircuitBreaker(parts.breaker, parts.directory, parts.metrics, parts.clock.monotonic_s)
         self._ids = parts.ids
         self.invitations = parts.invitations
@@ -203,11 +221,11 @@ class Gateway:
         durable = parts.ledger.settings.durability == "strict"
         connect = Connect(directory, self.own, self.unasked, parts.callers)
         observe = Observe(parts.metrics, time.monotonic_ns)
-        audit = Audit(parts.ledger, parts.clock, time.monotonic_ns)
+        audit = Audit(parts.ledger, parts.clock, time.monotonic_ns, parts.bodies)
         limit = self.limit = _limit(parts)
         self.streams.opened = limit.give_back
         retry = Retry(parts.retry, directory, parts.metrics, random.random)
-        intent = Intent(parts.ledger, parts.clock, durable=durable)
+        intent = Intent(parts.ledger, parts.clock, durable=durable, bodies=parts.bodies)
         forward = Forward(
             self.in_flight,
             self.back_channel,
@@ -231,7 +249,8 @@ class Gateway:
             Meters(parts.metering),
             connect,
             Validate(),
-            Screen(authoriser),
+            Approve(authoriser, parts.approvals, self.approving, parts.asking, parts.approval_wait_s),
+            Screen(authoriser, self.screens),
             Cache(parts.kept, directory, parts.metrics, parts.clock.monotonic_s),
             self.breaker,
             retry,
@@ -242,6 +261,7 @@ class Gateway:
         concerned = Stages(
             observe, self.shed, audit, limit, self.breaker, retry, intent, forward,
             directory, self.own, parts.authenticator, authoriser, parts.sessions, self.in_flight, parts.metering,
+            self.screens,
         )  # fmt: skip
         return pipeline, FastPath(concerned, pipeline, parts.ledger, parts.clock, parts.ids)
 

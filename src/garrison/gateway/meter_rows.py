@@ -37,7 +37,7 @@ def _rows(meter: Meter, now_s: float, wall_ns: int) -> Iterator[Row]:
         left = purse.left(now_s, wall_ns)
         what = metric.replace("_", " ")
         if isinstance(purse, Quota):
-            allowed, resets = f"{purse.amount:.15g} a {purse.period}", rfc3339(purse.ends_ns)[:19] + "Z"
+            allowed, resets = f"{purse.amount:.15g}/{purse.period}", rfc3339(purse.ends_ns)[:19] + "Z"
             yield _row(meter, what, allowed, purse.used, left, resets)
         else:
             bucket = purse.own if isinstance(purse, Share) else purse

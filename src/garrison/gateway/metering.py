@@ -226,11 +226,10 @@ class Metering:
             if len(self._meters) >= METERS_MAX:
                 subject = OTHERS
                 key = rule.name + SEPARATOR + subject
-        found = self._meters.get(key)
-        if found is None:
-            known = subject != OTHERS
-            own = principal.id if known and "principal" in rule.spec.per else ""
-            found = self._make(rule, subject, _label(rule, principal, server, name) if known else OTHERS, own)
+        found = self._meters.get(key) or self._make(rule, subject, subject, "")
+        if found.label == subject != OTHERS:  # nobody has said yet who that is: another worker was first
+            found.label = _label(rule, principal, server, name)
+            found.principal = principal.id if "principal" in rule.spec.per else ""
         return found
 
     def _make(self, rule: Rule, subject: str, label: str, principal: str) -> Meter:

@@ -28,6 +28,7 @@ ORDER = (
     "meter",  # the limits of garrison.yaml: by who is asking, which server, which tool
     "connect",  # only who may call a server can start it, or open a connection of their own
     "validate",
+    "approve",  # below validate: what is judged and approved is what is sent
     "screen",
     "cache",  # below screen: what a caller may see is decided anew each time
     "breaker",  # a server that does not answer is not asked

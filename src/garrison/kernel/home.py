@@ -38,6 +38,11 @@ class Home:
         return self.root / "budgets.sqlite"
 
     @property
+    def approvals(self) -> Path:
+        """SQLite: calls that wait for somebody's yes."""
+        return self.root / "approvals.sqlite"
+
+    @property
     def secrets(self) -> Path:
         """Encrypted secrets, by name."""
         return self.root / "secrets.json"
@@ -61,6 +66,21 @@ class Home:
     def session_key(self) -> Path:
         """The key that seals session ids, mode 0600."""
         return self.root / "session.key"
+
+    @property
+    def bodies(self) -> Path:
+        """SQLite: encrypted bodies of calls, where they are kept."""
+        return self.root / "bodies.sqlite"
+
+    @property
+    def body_keys(self) -> Path:
+        """A folder with the wrapped key of each principal whose bodies are kept; apart from them, and from backups."""
+        return self.root / "body-keys"
+
+    @property
+    def forwarded(self) -> Path:
+        """How far the ledger has been forwarded."""
+        return self.root / "forwarded.json"
 
     @property
     def logs(self) -> Path:

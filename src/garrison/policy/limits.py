@@ -223,11 +223,11 @@ def _refusal(meter: Meter, size: int, now_s: float, wall_ns: int) -> Refusal | N
 def _used_up(meter: Meter, metric: Metric, purse: Purse, wait_s: float) -> Refusal:
     words = metric.replace("_", " ")
     if isinstance(purse, Quota):
-        told = f"{purse.amount:.15g} {words} a {purse.period}"
+        told = f"{purse.amount:.15g} {words} per {purse.period}"
         code, hint = f"limit.{_LY[purse.period]}_{metric}", f"the next {purse.period} begins at 00:00 UTC"
     else:
         amount, period = re.split(" ?/ ?", getattr(meter.rule.spec, metric))
-        told, code, hint = f"{amount} {words} a {period}", f"limit.{metric}", "slow down"
+        told, code, hint = f"{amount} {words} per {period}", f"limit.{metric}", "slow down"
     if wait_s == math.inf:
         hint = "this one request is larger than the whole limit: no rest helps"
     return Refusal(meter, code, f"the limit {meter.rule.name} lets {meter.label} use {told}", hint, wait_s)

@@ -168,8 +168,10 @@ class Log:
             raise
 
     def _catch_up(self) -> None:
-        """Take in what others have appended."""
+        """Take in what others have appended. What is gone since is put on the record when the log is opened again."""
         size, known = self._store.size(), self._frontier.size
+        if size < known:
+            raise OSError(f"the ledger has lost entries {size + 1} to {known}")
         if known < size <= known + BLOCK:
             self._frontier.extend(self._store.leaves(known + 1, size))
         elif known != size:

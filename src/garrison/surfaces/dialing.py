@@ -130,7 +130,7 @@ class Dialer:
         self._slots = slots
         self._drivers = drivers
         self._connector = connector
-        self._spec_of = spec_of
+        self.spec_of = spec_of
         self._ids = ids
         self._times = times
         self._stopping: set[asyncio.Task[None]] = set()
@@ -140,7 +140,7 @@ class Dialer:
 
         It speaks the legacy era; with a `principal`, whose credential it then shows, whichever the server speaks.
         """
-        spec = self._spec_of(server)
+        spec = self.spec_of(server)
         driver = self._drivers[spec.transport]
         if Capability.SPAWNS not in driver.capabilities:
             return await self._open_somewhere(driver, spec, capabilities, principal)

@@ -86,7 +86,7 @@ def edge_config(
     guard = Guard(
         body_bytes_max=edge.body_bytes_max,
         hosts=frozenset({*(host.lower() for host in edge.hosts), hostname(edge.listen), *_public_host(edge)}),
-        origins=frozenset(origin.lower() for origin in edge.origins),
+        origins=frozenset({*(origin.lower() for origin in edge.origins), *_public_origin(edge)}),
     )
     witness = None
     if tls is not None and certificates is not None and edge.client_certificates != "none":
@@ -109,6 +109,12 @@ def edge_config(
 
 def _public_host(edge: EdgeSettings) -> set[str]:
     return {hostname(urlsplit(edge.public_url).netloc)} if edge.public_url else set()
+
+
+def _public_origin(edge: EdgeSettings) -> set[str]:
+    """Our own pages have forms."""
+    parts = urlsplit(edge.public_url)
+    return {f"{parts.scheme}://{parts.netloc}".lower()} if edge.public_url else set()
 
 
 def url_of(listener: socket.socket, edge: EdgeSettings) -> str:

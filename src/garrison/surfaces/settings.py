@@ -12,7 +12,10 @@ import msgspec
 
 from garrison.kernel.errors import Invalid
 from garrison.kernel.settings import LoadedSettings, SettingProblem, load_settings
+from garrison.protection.export.receiver import address_of
 from garrison.protocol.addresses import networks
+from garrison.surfaces.setting_groups.approvals import ApprovalSettings
+from garrison.surfaces.setting_groups.audit import AuditSettings
 from garrison.surfaces.setting_groups.calls import (
     BreakerSettings,
     CacheSettings,
@@ -30,6 +33,7 @@ from garrison.surfaces.setting_groups.supervisor import SupervisorSettings
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     edge: EdgeSettings = EdgeSettings()
     auth: AuthSettings = AuthSettings()
+    approvals: ApprovalSettings = ApprovalSettings()
     limits: LimitSettings = LimitSettings()
     breaker: BreakerSettings = BreakerSettings()
     spread: SpreadSettings = SpreadSettings()
@@ -39,6 +43,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     logs: LogSettings = LogSettings()
     supervisor: SupervisorSettings = SupervisorSettings()
     outbound: OutboundSettings = OutboundSettings()
+    audit: AuditSettings = AuditSettings()
 
 
 def load(
@@ -46,7 +51,8 @@ def load(
 ) -> LoadedSettings[Settings]:
     """All layers; the rules between settings are checked as well."""
     loaded = load_settings(Settings, file=file, file_name=file_name, environment=environment, flags=flags)
-    found = (_plaintext_rule(loaded), _redis_rule(loaded), *_tls_rules(loaded), *_network_rules(loaded))
+    found = (_plaintext_rule(loaded), _redis_rule(loaded), _forward_rule(loaded))
+    found = (*found, *_tls_rules(loaded), *_network_rules(loaded))
     rules = [rule for rule in found if rule is not None]
     return replace(loaded, problems=(*loaded.problems, *rules)) if rules else loaded
 
@@ -68,6 +74,17 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _forward_rule(loaded: LoadedSettings[Settings]) -> SettingProblem | None:
+    forward = loaded.values.audit.forward
+    try:
+        if forward:
+            address_of(forward)
+    except Invalid as error:
+        message = f"audit.forward: {error.message}"
+        return SettingProblem("audit.forward", message, error.hint, loaded.origins["audit.forward"])
+    return None
 
 
 def _network_rules(loaded: LoadedSettings[Settings]) -> Iterator[SettingProblem]:

@@ -67,6 +67,10 @@ class Credentials:
             if key[:2] == (server, principal):
                 held.take(token)
 
+    def principals(self, server: str) -> list[str]:
+        """For whom something of this server is held."""
+        return sorted({key[1] for key in self._held if key[0] == server and key[1]})
+
     def forget(self, server: str, principal: str) -> None:
         for key in [key for key in self._held if key[:2] == (server, principal)]:
             self._held.pop(key)[1].take(None)

@@ -93,22 +93,34 @@ class SignIns:
         self._credentials = credentials
         self._pending: dict[str, Pending] = {}
         """By ticket."""
+        self._spent: dict[str, float] = {}
+        """Tickets that were used, and when they would have ended anyway (Unix seconds)."""
 
-    async def prepare(self, spec: ServerSpec, principal: str, name: str, base: str, challenge: str = "") -> Pending:
-        """Find out where to sign in. `spec`: with its references filled in. Raises typed errors."""
+    async def prepare(self, spec: ServerSpec, principal: str, name: str, base: str, *, ticket: str = "") -> Pending:
+        """Find out where to sign in. `spec`: with its references filled in. Raises typed errors.
+
+        `ticket`: of an invitation, which is used up by this.
+        """
         auth = spec.auth
         if auth is None or auth.kind != "authorization_code":
             message = f"nobody signs in at server {spec.name}"
             raise Unsupported("auth.no_sign_in", message, "its auth is not of kind authorization_code")
         self._make_room(principal)
         places = Places.of(self._means.outbound, spec)
-        found = await discover(places, spec, challenge)
+        found = await discover(places, spec)
         check_for_codes(found.issuer)
         places.way(found.issuer.authorization_endpoint)  # the browser is not sent where a credential must not go
         client = await self._client(places, auth, found, base)
         pending = Pending(spec.name, principal, name, found, client, places, spec.url, base, self._now_s() + LIFE_S)
+        if ticket:
+            pending.ticket = ticket
+        self._spent[pending.ticket] = pending.ends_s
         self._pending[pending.ticket] = pending
         return pending
+
+    def is_spent(self, ticket: str) -> bool:
+        """Whether a sign-in with this ticket was begun here."""
+        return ticket in self._spent
 
     def open(self, ticket: str, browser: str) -> Pending:
         """The page was opened by a browser, with the cookie that it has, if any. Raises `NotFound` or `Denied`."""
@@ -146,6 +158,10 @@ class SignIns:
         self._credentials.forget(server, principal)
         return await asyncio.to_thread(self._means.store.forget, server, principal)
 
+    def principals(self, server: str) -> list[str]:
+        """Who has signed in there through this process, or been renewed by it; keys are known otherwise."""
+        return self._credentials.principals(server)
+
     async def standing(self, server: str, principal: str) -> Token | None:
         return await asyncio.to_thread(self._means.store.token, server, principal)
 
@@ -161,6 +177,7 @@ class SignIns:
     def _make_room(self, principal: str) -> None:
         now_s = self._now_s()
         self._pending = {ticket: one for ticket, one in self._pending.items() if one.ends_s > now_s}
+        self._spent = {ticket: ends_s for ticket, ends_s in self._spent.items() if ends_s > now_s}
         own = [ticket for ticket, one in self._pending.items() if one.principal == principal]
         for ticket in own[: max(0, len(own) - PENDING_PER_PRINCIPAL_MAX + 1)]:
             del self._pending[ticket]

@@ -70,6 +70,10 @@ class Forwarder(threading.Thread):
         self.problem = ""
         """Why nothing can be delivered at the moment; empty while all is well."""
 
+    @property
+    def address(self) -> Address:
+        return self._to.address
+
     def stop(self, timeout_s: float = 5.0) -> None:
         self._stopping.set()
         if self.is_alive():

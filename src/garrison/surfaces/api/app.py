@@ -10,12 +10,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from garrison.gateway.asking import PAGE
 from garrison.gateway.heads import endpoint_of, presented_key
+from garrison.identity.oauth.registration import CALLBACK, DOCUMENT
+from garrison.identity.oauth.sign_in import BEGIN
 from garrison.identity.resources import WELL_KNOWN
 from garrison.kernel.errors import GarrisonError, NotFound
 from garrison.surfaces.api import limits
+from garrison.surfaces.api.approvals import ApprovalRoutes
 from garrison.surfaces.api.guarding import Guarding
 from garrison.surfaces.api.problems import on_garrison_error
+from garrison.surfaces.api.sign_in import SignInRoutes
 from garrison.surfaces.api.whoami import whoami
 from garrison.surfaces.wiring.fleet import Fleet
 
@@ -68,7 +73,32 @@ def make_app(node: NodeControl) -> Starlette:
         Route("/api/v1/stop", only.administrators("fleet.stop", admin.stop), methods=["POST"]),
         Route("/api/v1/servers/{name}/restart", only.administrators("server.restart", admin.restart), methods=["POST"]),
     ]
+    routes += _sign_in_routes(SignInRoutes(lambda: node.fleet, lambda name, who: node.restart(name, who)), only)
+    routes += _approval_routes(ApprovalRoutes(lambda: node.fleet), only)
     return Starlette(routes=routes, exception_handlers={GarrisonError: on_garrison_error})
+
+
+def _approval_routes(approvals: ApprovalRoutes, only: Guarding) -> list[Route]:
+    """What somebody sees or decides there, his roles say."""
+    place, post = "/api/v1/approvals/{id}", ["POST"]
+    return [
+        Route(PAGE + "{id}", approvals.page),
+        Route("/api/v1/approvals", only.anybody_known("approvals/read", approvals.all)),
+        Route(place, only.anybody_known("approvals/read", approvals.one)),
+        Route(place + "/approve", only.anybody_known("approval.approve", approvals.approve), methods=post),
+        Route(place + "/deny", only.anybody_known("approval.deny", approvals.deny), methods=post),
+    ]
+
+
+def _sign_in_routes(sign_in: SignInRoutes, only: Guarding) -> list[Route]:
+    return [
+        Route(BEGIN, sign_in.begin, methods=["GET", "POST"]),
+        Route(CALLBACK, sign_in.callback),
+        Route(DOCUMENT, sign_in.document),
+        Route("/api/v1/auth", only.administrators("auth/read", sign_in.list_standing)),
+        Route("/api/v1/auth/{name}", only.administrators("auth.sign_in", sign_in.prepare), methods=["POST"]),
+        Route("/api/v1/auth/{name}", only.administrators("auth.sign_out", sign_in.forget), methods=["DELETE"]),
+    ]
 
 
 class _Admin:

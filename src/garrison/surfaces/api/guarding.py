@@ -29,7 +29,7 @@ class Guarding:
 
     def administrators(self, action: str, endpoint: Endpoint) -> Endpoint:
         """Only for principals with the role `admin`, and for no key with bounds of its own."""
-        return self._only(action, endpoint, _check_administrator)
+        return self._only(action, endpoint, self._check_administrator)
 
     def anybody_known(self, action: str, endpoint: Endpoint) -> Endpoint:
         """For every principal; what is answered may concern nobody else."""
@@ -64,9 +64,8 @@ class Guarding:
         entry = Entry(SystemClock().wall_ns(), "refusal", action=action, outcome=error.code, detail=detail)
         self._fleet().ledger.append(entry)
 
-
-def _check_administrator(principal: Principal) -> None:
-    if ADMIN_ROLE not in principal.roles:
-        raise Denied("grant.missing", f"{principal.name!r} has no role `admin`", "use the admin key")
-    if is_bounded(principal):
-        raise Denied("grant.bounded", f"key {principal.name!r} is bounded by scopes", "use a key without --scope")
+    def _check_administrator(self, principal: Principal) -> None:
+        if ADMIN_ROLE not in self._fleet().authoriser.standing(principal).roles:
+            raise Denied("grant.missing", f"{principal.name!r} has no role `admin`", "use the admin key")
+        if is_bounded(principal):
+            raise Denied("grant.bounded", f"key {principal.name!r} is bounded by scopes", "use a key without --scope")

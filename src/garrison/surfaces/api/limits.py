@@ -52,7 +52,7 @@ def _nearest(fleet: Fleet, what: str, by: str) -> str:
     meters = [meter for meter in fleet.metering.meters()[:ROWS_MAX] if _is_of(meter.label, what, by)]
     rows = rows_of(meters, clock.monotonic_s(), clock.wall_ns())
     row = max(rows, key=share_used, default=None)
-    return f"{row['limit']}: {row['used']:g} of {row['allowed']} {row['what']}" if row is not None else ""
+    return f"{row['limit']}: {row['used']:g} of {row['allowed']} ({row['what']})" if row is not None else ""
 
 
 def _is_of(label: str, what: str, by: str) -> bool:

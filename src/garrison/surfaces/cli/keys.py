@@ -21,7 +21,7 @@ from garrison.surfaces.cli.output import Form, say, show, tell
 from garrison.surfaces.desired import read_desired
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
-COLUMNS = ("name", "prefix", "roles", "state", "created", "expires", "used")
+COLUMNS = ("name", "prefix", "roles", "groups", "scopes", "state", "created", "expires", "used")
 KeyFile = Annotated[
     Path | None, typer.Option("--to", metavar="FILE", help="Write the key there (mode 0600) and do not print it.")
 ]
@@ -42,6 +42,17 @@ def create(
     role: Annotated[
         list[str] | None, typer.Option("--role", help="A role of garrison.yaml, or admin; may be repeated.")
     ] = None,
+    group: Annotated[
+        list[str] | None, typer.Option("--group", help="A group that it belongs to; may be repeated.")
+    ] = None,
+    scope: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--scope",
+            metavar="SERVER[/TOOL]",
+            help="Bound it to these servers or tools (patterns), whatever its roles allow; may be repeated.",
+        ),
+    ] = None,
     expires: Annotated[str, typer.Option("--expires", metavar="SPAN", help="30d, 12h, 45m; default: never.")] = "",
     to: KeyFile = None,
     home: HomeOption = None,
@@ -50,21 +61,29 @@ def create(
 ) -> None:
     """Make a key. It is shown this once; only its hash is kept. A key without a role may do nothing.
 
-    Examples: garrison keys create ci --role reader --expires 30d; garrison keys create bot --role reader --to bot.key
+    Examples: garrison keys create ci --role reader --expires 30d; garrison keys create bot --role reader --to bot.key;
+    garrison keys create deploy --role developer --scope git --scope 'files/read_*' --group platform
     """
     place = home_of(home, env_name)
     with _store(place) as store:
         now_ns = SystemClock().wall_ns()
         until_ns = now_ns + span_s(expires) * 1_000_000_000 if expires else None
-        record, secret = store.create(name, role or [], until_ns)
-        _record(place, "keys.create", record, {"roles": list(record.roles), "expires": _time(record.expires_ns)})
+        record, secret = store.create(name, role or [], until_ns, group or [], scope or None)
+        _record(place, "keys.create", record, _created(record))
     _remark_on_roles(place, record)
     _hand_out(record, secret, to, output)
 
 
+def _created(record: KeyRecord) -> dict[str, Any]:
+    """For the ledger."""
+    told: dict[str, Any] = {"roles": list(record.roles), "expires": _time(record.expires_ns)}
+    told |= {"groups": list(record.groups)} if record.groups else {}
+    return told | ({"scopes": list(record.scopes)} if record.scopes is not None else {})
+
+
 def _remark_on_roles(place: Home, record: KeyRecord) -> None:
     """Roles may be declared later, so a key with an unknown one is made; but that it may do nothing yet is said."""
-    if not record.roles:
+    if not record.roles and not record.groups:
         tell(f"remark: key {record.name!r} has no role and may do nothing; make one with --role")
         return
     try:
@@ -171,13 +190,14 @@ def _hand_out(record: KeyRecord, secret: str, to: Path | None, output: Form) -> 
 
 
 def _row(record: KeyRecord) -> dict[str, Any]:
-    state = "live" if record.is_live(SystemClock().wall_ns()) else "revoked" if record.revoked_ns else "expired"
     return {
         "name": record.name,
         "prefix": record.prefix,
         "principal": record.principal,
         "roles": record.roles,
-        "state": state,
+        "groups": record.groups,
+        "scopes": record.scopes,
+        "state": "live" if record.is_live(SystemClock().wall_ns()) else "revoked" if record.revoked_ns else "expired",
         "created": _time(record.created_ns),
         "expires": _time(record.expires_ns),
         "used": _time(record.used_ns),

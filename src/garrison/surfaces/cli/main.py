@@ -27,6 +27,8 @@ COMMANDS: Final = {
     "import": ("importing", "Turn clients' configuration files into a garrison.yaml."),
     "server": ("servers", "List and restart servers."),
     "keys": ("keys", "Create, list, rotate and revoke API keys."),
+    "auth": ("auth", "Sign in at servers, see who has, and sign out."),
+    "whoami": ("whoami", "Show whom a key or token makes of its bearer, and why."),
     "secrets": ("secrets", "Store, list and remove secrets that the configuration refers to."),
     "limits": ("limits", "Show what limits allow, what is used of it, and by whom."),
     "tls": ("tls", "Make certificates for trials, and show what is served."),

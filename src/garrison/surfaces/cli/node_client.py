@@ -16,6 +16,8 @@ from garrison.surfaces.node_trust import client_context
 from garrison.surfaces.presence import NodeNote, running_node
 
 QUICK_S = 10.0
+SIGN_IN_S = 60.0
+"""Several servers are asked who gives tokens."""
 APPLY_S = 600.0
 """Applying waits for drains and for the starts of new servers."""
 
@@ -41,6 +43,11 @@ class NodeClient:
     def status(self) -> dict[str, Any]:
         return self._ask("GET", "/api/v1/status", QUICK_S)
 
+    def whoami(self, presented: str = "") -> dict[str, Any]:
+        """Of whoever presents this; of ourselves unless given."""
+        asking = NodeClient(self.note, presented, self._home) if presented else self
+        return asking._ask("GET", "/api/v1/whoami", QUICK_S)
+
     def apply(self) -> list[dict[str, str]]:
         actions: list[dict[str, str]] = self._ask("POST", "/api/v1/apply", APPLY_S)["actions"]
         return actions
@@ -56,6 +63,16 @@ class NodeClient:
             "used"
         ]
         return rows
+
+    def sign_ins(self) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = self._ask("GET", "/api/v1/auth", QUICK_S)["sign_ins"]
+        return rows
+
+    def begin_sign_in(self, server: str, principal: str) -> dict[str, Any]:
+        return self._ask("POST", _auth_path(server, principal), SIGN_IN_S)
+
+    def sign_out(self, server: str, principal: str) -> dict[str, Any]:
+        return self._ask("DELETE", _auth_path(server, principal), APPLY_S)
 
     def _ask(self, method: str, path: str, timeout_s: float) -> dict[str, Any]:
         connection = self._connection(timeout_s)
@@ -80,6 +97,11 @@ class NodeClient:
         if tls is None:
             return http.client.HTTPConnection(host, address.port, timeout=timeout_s)
         return http.client.HTTPSConnection(host, address.port, timeout=timeout_s, context=tls)
+
+
+def _auth_path(server: str, principal: str) -> str:
+    query = f"?principal={quote(principal, safe='')}" if principal else ""
+    return f"/api/v1/auth/{quote(server, safe='')}{query}"
 
 
 def client_of(home: Home) -> NodeClient:

@@ -32,6 +32,15 @@ class LedgerGroup(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint_s: Annotated[
         float, Meta(gt=0, description="Seconds after which a checkpoint is signed, if there is anything new.")
     ] = 300.0
+    retention_days: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=36_500,
+            description="Days after which calls and refusals lose their content; 0: never. Hashes stay, so that the "
+            "log verifies; changes and what is under a hold stay whole.",
+        ),
+    ] = 0
 
 
 class LogSettings(msgspec.Struct, frozen=True, kw_only=True):

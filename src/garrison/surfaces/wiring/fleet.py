@@ -10,6 +10,7 @@ from pathlib import Path
 
 from garrison import __version__
 from garrison.catalog.snapshot import Snapshot
+from garrison.gateway.asking import Asking
 from garrison.gateway.cursors import Cursors
 from garrison.gateway.gateway import Gateway, Parts
 from garrison.gateway.invitations import Invitations
@@ -32,6 +33,7 @@ from garrison.kernel.clock import Clock, SystemClock
 from garrison.kernel.home import Home, write_private
 from garrison.kernel.ids import RandomIds, SequenceIds
 from garrison.policy.authoriser import Authoriser
+from garrison.protection.approvals import Approvals, ApprovalTimes
 from garrison.protection.ledger import Ledger, LedgerSettings
 from garrison.protection.writer import CheckpointRhythm
 from garrison.protocol.connection import Connection
@@ -47,6 +49,7 @@ from garrison.surfaces.settings import Settings
 from garrison.surfaces.wiring.credentials import credentials_of, means_of
 from garrison.surfaces.wiring.instances import drivers_here, drivers_through_the_primary, follow, supervised
 from garrison.surfaces.wiring.metering import metered
+from garrison.surfaces.wiring.screening import compiled_before
 from garrison.surfaces.workers.relays import Relays
 from garrison.telemetry import names
 from garrison.telemetry.metrics import Metrics
@@ -69,6 +72,7 @@ class Fleet:
     keys: KeyStore
     authenticator: Authenticator
     authoriser: Authoriser
+    approvals: Approvals
     ledger: Ledger
     metrics: Metrics
     metering: Metering
@@ -104,10 +108,15 @@ def build(
     directory.apply(snapshot)
     session_key = _session_key(home)
     metering, budgets = metered(home, settings, snapshot, clock, ids, metrics, worker)
+    times = ApprovalTimes(settings.approvals.asked_s, settings.approvals.approved_s, settings.approvals.pending_max)
+    approvals = Approvals(home.approvals, session_key, clock, ids, ledger.append, times)
     parts = Parts(
         directory=directory,
         authenticator=authenticator,
         authoriser=authoriser,
+        approvals=approvals,
+        asking=Asking(session_key, authenticator.resources),
+        approval_wait_s=settings.approvals.wait_s,
         ledger=ledger,
         metrics=metrics,
         sessions=Sessions(session_key, clock, ids, session_times(metrics), worker=worker),
@@ -117,6 +126,8 @@ def build(
         clock=clock,
         ids=SequenceIds(),
         identity=IDENTITY,
+        screening=snapshot.sections.screening,
+        screening_compiled=compiled_before(home, snapshot.sections.screening),
         metering=metering,
         limits=policies.limits(settings),
         breaker=policies.breaker(settings),
@@ -148,6 +159,7 @@ def build(
         keys,
         authenticator,
         authoriser,
+        approvals,
         ledger,
         metrics,
         metering,
@@ -183,11 +195,13 @@ def listening(fleet: Fleet, url: str) -> None:
 async def stop(fleet: Fleet) -> None:
     """End everything that runs, in order: clients' own connections, then the servers."""
     fleet.gateway.parked.close()
+    fleet.gateway.approving.close()
     fleet.gateway.subscriptions.close()
     await fleet.gateway.own.close()
     await fleet.dialer.settled()
     await fleet.supervisor.stop_all()
     await fleet.directory.close()
+    fleet.approvals.close()
     await fleet.budgets.close()
     fleet.authenticator.close()
 
@@ -198,6 +212,7 @@ async def apply(fleet: Fleet, snapshot: Snapshot) -> Sequence[Action]:
     fleet.certificates.replace(snapshot.sections.certificates)
     fleet.authoriser.take_over(snapshot)
     fleet.metering.replace(snapshot.sections.limits)
+    fleet.gateway.screens.replace(snapshot.sections.screening)
     fleet.directory.apply(snapshot)
     return await fleet.supervisor.apply(snapshot)
 
