@@ -11,6 +11,7 @@ assume_yes=yes
 
 command -v git >/dev/null || apt_install git ca-certificates
 [[ -n $(compgen -G "/usr/lib/postgresql/*/bin/initdb") ]] || apt_install postgresql
+command -v redis-server >/dev/null || apt_install redis-server
 command -v rsyslogd >/dev/null || [[ -x /usr/sbin/rsyslogd ]] || apt_install rsyslog rsyslog-gnutls
 set_up_environment dev
 
