@@ -51,9 +51,8 @@ def load(
 ) -> LoadedSettings[Settings]:
     """All layers; the rules between settings are checked as well."""
     loaded = load_settings(Settings, file=file, file_name=file_name, environment=environment, flags=flags)
-    found = (_plaintext_rule(loaded), _redis_rule(loaded), _forward_rule(loaded))
-    found = (*found, *_tls_rules(loaded), *_network_rules(loaded))
-    rules = [rule for rule in found if rule is not None]
+    single = (_plaintext_rule(loaded), _redis_rule(loaded), _forward_rule(loaded))
+    rules = [rule for rule in (*single, *_tls_rules(loaded), *_network_rules(loaded)) if rule is not None]
     return replace(loaded, problems=(*loaded.problems, *rules)) if rules else loaded
 
 
