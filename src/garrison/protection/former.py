@@ -31,13 +31,15 @@ class Former:
     reason: str = ""
 
     def taken_over(self, pages: Iterable[Page]) -> Iterator[Page]:
-        """Pages with chained hashes, in order, become pages of the tree. Bodies that do not fit are kept like others;
-        that they did not is what the ledger then says for ever."""
+        """Pages with chained hashes, in order, become pages of the tree. Bodies that do not fit are kept like others,
+        and move up where some are missing; that they did not fit is what the ledger then says for ever."""
         frontier = Frontier()
         for page in pages:
             self._follow(page)
             leaves = b"".join([leaf_hash(body) for body in page.lines])
-            yield Page(page.first, page.first + len(page.lines) - 1, leaves, frontier.extend(leaves), page.bodies)
+            first = frontier.size + 1
+            nodes = frontier.extend(leaves)
+            yield Page(first, frontier.size, leaves, nodes, page.bodies)
         self._check_end()
 
     def _follow(self, page: Page) -> None:
