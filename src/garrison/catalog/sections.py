@@ -17,6 +17,7 @@ from garrison.catalog.issuers import Issuers, check_issuers
 from garrison.catalog.limits import Limits, check_limits
 from garrison.catalog.notes import Notes
 from garrison.catalog.parse.tree import Table
+from garrison.catalog.screening import Screening
 
 
 class Sections(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -27,6 +28,7 @@ class Sections(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     issuers: Issuers = {}
     limits: Limits = {}
     certificates: Certificates = {}
+    screening: Screening = Screening()
 
 
 Check = Callable[[Table, Sections, Notes], None]

@@ -21,6 +21,7 @@ from garrison.gateway.heads import reading_of
 from garrison.gateway.inflight import InFlight
 from garrison.gateway.levels import level_wanted
 from garrison.gateway.metering import Metering
+from garrison.gateway.screens import Screens
 from garrison.gateway.sessions import Session, Sessions
 from garrison.gateway.stages.audit import Audit, Intent
 from garrison.gateway.stages.breaker import CircuitBreaker
@@ -60,6 +61,7 @@ class Stages:
     sessions: Sessions
     in_flight: InFlight
     metering: Metering
+    screens: Screens
 
 
 class Decisions:
@@ -114,7 +116,9 @@ class Decisions:
             self._known, self._known_since_ns = editions, time.monotonic_ns()
         if call.started_ns <= self._known_since_ns or call.owner != routing.owner_of(call, upstream):
             return False
-        if upstream.tools.get(call.target.name) is not call.definition:
+        if self._stages.screens.edition.of_inputs(upstream.name, call.target.name) is not None:
+            return False  # arguments differ from call to call
+        if upstream.in_doubt or upstream.tools.get(call.target.name) is not call.definition:
             return False
         own = self._stages.own
         return not (own.views and own.views_of(_holder(call)))
@@ -156,6 +160,7 @@ class Decisions:
             log_level=level_wanted(sent if connection.info.era == "modern" else call.params),
             bridged=connection.info.era != call.era,
             account=stages.limit.account(principal.id),
+            screener=call.screener,
             concern=stages.metering.concern(principal, call.target.kind, call.target.server, call.target.name),
             breaker=self._breaker(call, upstream),
             budget=stages.retry.budget(upstream),
@@ -175,10 +180,12 @@ class Decisions:
     def holds(self, flow: Flow) -> bool:
         """Whether it still does, but for its time."""
         upstream, stages = flow.upstream, self._stages
-        keys, roles, names, secrets, meters = flow.editions
+        keys, roles, names, secrets, meters, screening = flow.editions
         if stages.authenticator.edition is not keys or stages.authoriser.edition is not roles:
             return False
         if stages.directory.names is not names or redactor.version != secrets or stages.metering.edition is not meters:
+            return False
+        if stages.screens.edition is not screening:
             return False
         if upstream.lists is not flow.lists or upstream.pool is not flow.pool or upstream.rewrites:
             return False
@@ -196,10 +203,10 @@ class Decisions:
             return False
         return not self._stages.sessions.has_ended(session)
 
-    def _editions(self) -> tuple[object, object, object, int, object]:
-        stages = self._stages
-        meters = stages.metering.edition
-        return stages.authenticator.edition, stages.authoriser.edition, stages.directory.names, redactor.version, meters
+    def _editions(self) -> tuple[object, object, object, int, object, object]:
+        stages, authoriser = self._stages, self._stages.authoriser
+        own = stages.metering.edition, stages.screens.edition
+        return stages.authenticator.edition, authoriser.edition, stages.directory.names, redactor.version, *own
 
 
 def _holder(call: Call) -> str:

@@ -16,6 +16,7 @@ from garrison.gateway.heads import is_transparent, reading_of
 from garrison.gateway.levels import at_least, level_in, level_wanted
 from garrison.gateway.parked import ParkedCalls
 from garrison.gateway.passage import BodySink, Hooks, Passage, can_pass
+from garrison.gateway.screens import passed_on, screened
 from garrison.kernel.errors import GarrisonError, Invalid, TimedOut
 from garrison.protocol import methods
 from garrison.protocol.connection import Connection
@@ -116,7 +117,7 @@ class Exchange(LargeReply):
         if not isinstance(call.sink, BodySink) or not can_pass(call, self._connection):
             return None
         hooks = Hooks(self._postpone, self._deadline_off, self._end)
-        passage = Passage(call.sink, outbound.start_of_result(call), room_bytes, valve, hooks)
+        passage = Passage(call.sink, outbound.start_of_result(call), room_bytes, valve, hooks, screened(call))
         if not passage.open(outbound.JSON):
             return None
         call.streaming, call.sink = True, passage
@@ -213,7 +214,8 @@ class Exchange(LargeReply):
         """Put a message on the client's stream, which the first one opens; False when the client takes no stream."""
         if not self._open_stream():
             return False
-        self._call.sink.event(frame)
+        if frame := passed_on(self._call, frame):
+            self._call.sink.event(frame)
         return True
 
     def _open_stream(self) -> bool:

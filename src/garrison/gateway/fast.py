@@ -172,6 +172,7 @@ class FastPath:
         call.connection = fast.connection if flow.owner is not None or flow.pool is not None else None
         call.definition, call.arguments = flow.definition, fast.arguments
         call.params = {**flow.params, "arguments": raw(fast.arguments)}
+        call.screener = flow.screener
         call.limited = call.counted = call.passed = True
         call.concern = flow.concern
         call.permit, call.sent_ns = fast.permit, fast.sent_ns

@@ -30,6 +30,7 @@ from garrison.gateway.upstreams.own import Owner
 from garrison.gateway.upstreams.pool import Pool
 from garrison.gateway.upstreams.upstream import Upstream
 from garrison.identity.principals import Principal
+from garrison.policy.screening.screener import Screener
 from garrison.protection.entries import Fixed
 from garrison.protocol import methods
 from garrison.protocol.connection import Connection
@@ -77,8 +78,8 @@ class Flow:
     """What calls of one kind have in common."""
 
     until_ns: int
-    editions: tuple[object, object, object, int, object]
-    """Of keys, roles, names, secrets and meters, when the decisions were made."""
+    editions: tuple[object, object, object, int, object, object]
+    """Of keys, roles, names, secrets, meters and screening, when the decisions were made."""
     meta: Raw | UnsetType
     lists: Mapping[str, Mapping[str, Definition]]
 
@@ -104,6 +105,8 @@ class Flow:
     """Checks arguments; None where the tool has no usable schema."""
     returns: Valid | None
     """Checks structured content; None where none is owed."""
+    screener: Screener | None
+    """Says whether a result may go on as it is; None where nobody looks."""
     colons: int
     """How many stand in a request, but for those in its arguments."""
     before: bytes
@@ -135,6 +138,8 @@ class Flow:
     def may_return(self, result: Raw) -> bool:
         """Whether this is a complete result without an error, as the tool promises it; else the stages look at it."""
         try:
+            if self.screener is not None and not self.screener.is_clean(result):
+                return False
             found = decode_tool_result(result)
             if found.isError or found.resultType != "complete":
                 return False
@@ -151,7 +156,15 @@ def is_repeatable(call: Call, outcome: Outcome) -> bool:
         return False
     if call.message is None:
         return False  # it began on the fast path: nothing was decided anew
-    if call.answer is not None or call.streaming or call.retries or outcome.tool_error or not call.passed:
+    if (
+        call.answer is not None
+        or call.streaming
+        or call.retries
+        or call.screened
+        or call.bodies
+        or outcome.tool_error
+        or not call.passed
+    ):
         return False
     if call.decision is None or not call.decision.repeatable or call.upstream is None or call.upstream.rewrites:
         return False

@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from garrison.gateway.call import Call, Outcome, Sink
 from garrison.protocol import methods
@@ -44,9 +45,20 @@ def can_pass(call: Call, connection: Connection) -> bool:
     definition, upstream = call.definition, call.upstream
     if call.finished or call.streaming or call.rpc_id is None or call.kept_key is not None:
         return False
-    if upstream is None or upstream.rewrites or call.method not in _PASSED_ON:
+    if upstream is None or upstream.rewrites or call.method not in _PASSED_ON or "response" in call.bodies:
+        return False
+    if call.screener is not None and call.screener.must_be_whole:
         return False
     return connection.info.era == call.era and (definition is None or not definition.has_output_schema)
+
+
+class Screen(Protocol):
+    """Looks at what goes on, and holds a little of it back; what it gives is never longer than what it got."""
+
+    @property
+    def feed(self) -> Callable[[bytes], bytes]: ...
+
+    def end(self) -> bytes: ...
 
 
 @dataclass(frozen=True)
@@ -71,12 +83,14 @@ class Passage:
         room_bytes: int | None,
         valve: Valve,
         hooks: Hooks,
+        screen: Screen | None = None,
     ) -> None:
         self._sink = sink
         self._start = start
         self._left = None if room_bytes is None else len(start) + room_bytes
         self._valve = valve
         self._hooks = hooks
+        self._screen = screen
         self._resting = self._over = False
         self.sent_bytes = 0
         """Of the result."""
@@ -104,6 +118,11 @@ class Passage:
     def piece(self, data: bytes) -> None:
         if not self._resting:
             self._hooks.goes_on()
+        self._go_on(data if self._screen is None else self._screen.feed(data))
+
+    def _go_on(self, data: bytes) -> None:
+        if not data:
+            return
         self.sent_bytes += len(data)
         if self._start:
             start, self._start = self._start, b""
@@ -116,6 +135,8 @@ class Passage:
         self._sink.piece(data)
 
     def end(self, *, is_error: bool) -> None:
+        if self._screen is not None:
+            self._go_on(self._screen.end())
         self._hooks.ended(Outcome(tool_error=is_error))
 
     def conclude(self, outcome: Outcome) -> None:

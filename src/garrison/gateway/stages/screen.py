@@ -9,7 +9,8 @@ from msgspec import UNSET, Raw, UnsetType
 
 from garrison.gateway.call import Call, Outcome
 from garrison.gateway.circumstances import how
-from garrison.gateway.stage import Stage
+from garrison.gateway.screens import Screens
+from garrison.gateway.stage import Stage, Step
 from garrison.gateway.upstreams.definition import KEY, KIND, flaw_of
 from garrison.kernel.errors import Unavailable
 from garrison.policy.authoriser import Authoriser
@@ -34,10 +35,21 @@ class Screen(Stage):
     needs = frozenset({"principal", "target"})
     gives = frozenset({"screened"})
 
-    def __init__(self, authoriser: Authoriser) -> None:
+    def __init__(self, authoriser: Authoriser, screens: Screens) -> None:
         self._authoriser = authoriser
+        self._screens = screens
+
+    def enter(self, call: Call) -> Step:
+        call.screener = self._screens.of(call)
+        self._screens.check_arguments(call)
+        return None
 
     def leave(self, call: Call, outcome: Outcome) -> Outcome:
+        try:
+            self._screens.result(call, outcome)
+            self._screens.error(call, outcome)
+        finally:
+            self._screens.tell(call)
         if outcome.result is None or call.answer is not None:
             return outcome
         if call.method == methods.TOOLS_CALL:
@@ -82,10 +94,25 @@ class Screen(Stage):
         kind = KIND[call.method]
         if not call.upstream.sieves[kind].passes(name):
             return False
+        if call.upstream.pins.enforces and self._is_held(call, name, item):
+            return False
         if call.upstream.pool is not None and not call.upstream.is_common(call.method, name):
             return False
         hints = hints_of(item.get("annotations")) if self._authoriser.tells_hints else None
         return self._authoriser.decide(call.principal, kind, call.upstream.name, name, how(call), hints).allowed
+
+
+    def _is_held(self, call: Call, name: str, item: dict[str, Any]) -> bool:
+        """What was judged already is known; anything else is judged now, and if it is held, so it is for everybody."""
+        upstream, method = call.upstream, call.method
+        assert upstream is not None
+        known = upstream.lists[method].get(name)
+        if known is not None and known.content == item:
+            return False
+        if not upstream.pins.why_held(upstream.spec, method, item):
+            return False
+        upstream.distrust(method, name, item)
+        return True
 
 
 def _bad_output(call: Call, why: str) -> Unavailable:

@@ -1,4 +1,3 @@
-# ruff: noqa: E501 (tables and patterns read better on one line)
 """What a text says once its disguise is taken off: encoded runs, digits for letters, letters pulled apart, mirrors."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: E501 (tables and patterns read better on one line)
 """Names that look like others: among all tools of a fleet, and those that everybody knows."""
 
 from __future__ import annotations

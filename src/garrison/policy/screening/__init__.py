@@ -1,0 +1,1 @@
+"""Screening: secrets, personal data and hidden characters in what passes the gateway."""
