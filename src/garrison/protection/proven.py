@@ -101,6 +101,11 @@ def consistency(place: Place, size: int) -> Consistency:
         return Consistency(size=size, root=root, checkpoint=newest.note, proof=[one.hex() for one in path])
 
 
+def encode(proof: Inclusion | Consistency) -> bytes:
+    """The proof as one line, in the one way to write it."""
+    return msgspec.json.encode(proof) + b"\n"
+
+
 @contextmanager
 def proving(place: Place) -> Iterator[tuple[Store, Checkpoint]]:
     """The log, and the newest checkpoint: one of now where that can be made. Conflict (`ledger.no_checkpoint`)."""

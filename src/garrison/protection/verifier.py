@@ -153,7 +153,7 @@ class Tree:
 def verify_export(lines: Iterable[bytes], key: Key, since: Checkpoint | None = None) -> Found:
     """Raises `Refused`. Reads as it goes; nothing is kept but a few hashes."""
     rest = iter(lines)
-    header = _document(next(rest, b""), EXPORT)
+    header = _document(next(rest, b""), EXPORT, ("origin", "first", "last", "checkpoint", "before", "after"))
     checkpoint = open_checkpoint(_text(header, "checkpoint"), key)
     first, last = _number(header, "first"), _number(header, "last")
     if header.get("origin") != checkpoint.origin or not 1 <= first <= last + 1 <= checkpoint.size + 1:
@@ -236,10 +236,10 @@ class _Walk:
 
 def verify_proof(line: bytes, key: Key, since: Checkpoint | None = None) -> Found:
     """One entry is in the log, or the log is an older one grown. Raises `Refused`."""
-    proof = _document(line, PROOF)
+    if b'"type":"inclusion"' in line[:80]:
+        return _verify_inclusion(line, key)
+    proof = _document(line, PROOF, ("type", "size", "root", "checkpoint", "proof"))
     checkpoint = open_checkpoint(_text(proof, "checkpoint"), key)
-    if proof.get("type") == "inclusion":
-        return _verify_inclusion(proof, checkpoint)
     if proof.get("type") != "consistency":
         raise Refused("this is neither a proof of inclusion nor of consistency")
     old = Checkpoint(checkpoint.origin, _number(proof, "size"), _hash(proof.get("root")))
@@ -250,7 +250,9 @@ def verify_proof(line: bytes, key: Key, since: Checkpoint | None = None) -> Foun
     return Found(checkpoint, 1, old.size)
 
 
-def _verify_inclusion(proof: dict[str, Any], checkpoint: Checkpoint) -> Found:
+def _verify_inclusion(line: bytes, key: Key) -> Found:
+    proof = _document(line, PROOF, ("type", "seq", "leaf", "body", "checkpoint", "proof"))
+    checkpoint = open_checkpoint(_text(proof, "checkpoint"), key)
     seq, leaf, body = _number(proof, "seq"), _hash(proof.get("leaf")), proof.get("body")
     if body is not None and leaf_hash(_text(proof, "body").encode()) != leaf:
         raise Refused(f"entry {seq} is not what was written")
@@ -323,14 +325,14 @@ def _levels(first: int, end: int) -> Iterator[int]:
         first += 1 << level
 
 
-def _document(line: bytes, kind: str) -> dict[str, Any]:
+def _document(line: bytes, kind: str, names: tuple[str, ...]) -> dict[str, Any]:
     """One line of JSON in the one way to write it, so that no byte of it can be changed unnoticed."""
     try:
         found = json.loads(line)
         exact = json.dumps(found, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
     except (ValueError, RecursionError):
         raise Refused("the file begins with something that cannot be read") from None
-    if not isinstance(found, dict) or found.get("format") != kind or exact != line:
+    if not isinstance(found, dict) or list(found) != ["format", *names] or found["format"] != kind or exact != line:
         raise Refused(f"the file does not begin like a {kind}")
     return found
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import getpass
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import msgspec
 import typer
 
 from garrison.kernel.errors import Conflict, Invalid, NotFound
@@ -123,8 +122,8 @@ def prove(
         raise Invalid(
             "audit.prove", "Either one entry or an earlier size is proved.", "prove SEQ, or prove --from SIZE"
         )
-    proof: Any = proven.inclusion(place, seq) if seq is not None else proven.consistency(place, size or 0)
-    say(msgspec.json.encode(proof).decode())
+    proof = proven.inclusion(place, seq) if seq is not None else proven.consistency(place, size or 0)
+    say(proven.encode(proof).decode())
 
 
 def print_verifier() -> None:
