@@ -6,6 +6,7 @@ instance starts, so that a spec can be printed, hashed and stored without a secr
 
 from __future__ import annotations
 
+import hashlib
 from typing import Literal
 
 import msgspec
@@ -73,6 +74,11 @@ class ServerSpec(msgspec.Struct, frozen=True, kw_only=True):
     warm: int = 0
     """Processes that are started and have shaken hands before a client needs one."""
     description: str = ""
+
+    @property
+    def revision(self) -> str:
+        """The content's address: 16 hexadecimal digits of SHA-256."""
+        return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()[:16]
 
     @property
     def count(self) -> int:

@@ -173,7 +173,7 @@ class Keeper(Generic[L]):
         took, era = round(self._ready_at - began, 3), str(link.info.era)
         self._see(State.RUNNING, era=era, version=link.info.version, startup_s=took, error="", hint="", log_tail=())
         detail = {"instance": instance.id, "pid": instance.pid, "era": era, "startup_s": took, "why": self._why}
-        self._means.record(self._change, self._name, detail)
+        self._means.record(self._change, self._name, {**detail, "spec": self.observed.spec.revision})
         _log.info("server runs", extra={"server": self._name, **detail})
 
     async def _let_go(self, link: L) -> None:
@@ -213,6 +213,7 @@ class Keeper(Generic[L]):
         self._change, self._why = "server.restarted", end.message
         state = State.AUTH_NEEDED if isinstance(end, Unauthenticated) or end.code == AUTH_NEEDED else State.BACKOFF
         self._see(state, pid=0, error=end.message, hint=hint, log_tail=self._means.tail(self._name))
+        self._means.record("server.failed", self._name, {"why": end.message, "next_try_s": round(verdict.delay_s, 1)})
         _log.warning("server failed", extra={"server": self._name, "why": end.message, "next_try_s": verdict.delay_s})
         return verdict.delay_s
 

@@ -37,12 +37,15 @@ from garrison.surfaces.desired import Desired, read_desired
 from garrison.surfaces.edge.protocol import is_mcp_path
 from garrison.surfaces.fleet_metrics import add_fleet_metrics
 from garrison.surfaces.launch import fleet_id, node_argv
+from garrison.surfaces.ledger_place import place_in
 from garrison.surfaces.node_tls import edge_of, end_untrusted, problem_of, watched
 from garrison.surfaces.node_tls import row as tls_row
+from garrison.surfaces.revisions import remember
 from garrison.surfaces.serving import EdgeServer, drained, edge_config, url_of
 from garrison.surfaces.shown import conflict_rows, profile_rows
 from garrison.surfaces.status import server_row
 from garrison.surfaces.wiring import fleet as wiring
+from garrison.surfaces.wiring.auditing import Auditing
 from garrison.surfaces.wiring.records import ADMIN, record_change
 from garrison.surfaces.workers.front import handler, run_app
 from garrison.surfaces.workers.post import Post
@@ -92,6 +95,7 @@ class Node:
             self.fleet.budgets.tell_workers = self._post.tell
         if self._tls is not None:
             end_untrusted(self._tls, lambda: self._server.server_state.connections)
+        self._auditing = Auditing(home, place_in(home, desired.settings.ledger.url, os.environ), desired.settings)
         self._restarts = guardian_mode == "restart"
         charge = Charge(
             node_argv=tuple(node_argv(home)),
@@ -117,6 +121,7 @@ class Node:
         counting = asyncio.ensure_future(self.fleet.budgets.run())
         looking = asyncio.ensure_future(watched(self._tls)) if self._tls is not None else asyncio.Future()
         applying = asyncio.ensure_future(self._start_servers())
+        self._auditing.start()
         sharing = asyncio.ensure_future(self._shares.run()) if self._shares is not None else asyncio.Future()
         try:
             await self._server.serve(sockets=[self._listener])
@@ -131,6 +136,7 @@ class Node:
     def serving(self) -> None:
         """The listener is open: say where."""
         self._write_run_file()
+        remember(self._home, self._desired)
         self._record("fleet.started", {"url": self.url, "snapshot": self._desired.snapshot().version})
         log.info("serving", extra={"url": self.url, "pid": os.getpid(), "start_s": round(age_s(), 2)})
 
@@ -166,6 +172,7 @@ class Node:
         await self._post.close()
         self._record("fleet.stopped", {})
         await asyncio.to_thread(self.fleet.ledger.close)
+        await asyncio.to_thread(self._auditing.stop)
         self.fleet.keys.close()
         (self._home.run / "node.json").unlink(missing_ok=True)
 
@@ -222,6 +229,7 @@ class Node:
         """Take over what `desired.json` says now. Settings need a restart; servers and roles do not."""
         desired = read_desired(self._home)
         before, self._desired = self._desired.snapshot().version, desired
+        remember(self._home, desired)
         self._record("fleet.applied", {"before": before, "after": desired.snapshot().version}, principal)
         self._settled = False
         actions, _ = await asyncio.gather(

@@ -64,6 +64,18 @@ def store(home: Home, desired: Desired) -> Revision:
     return revision
 
 
+def remember(home: Home, desired: Desired) -> None:
+    """Keep what is desired under its version, brought up well or not: the ledger names versions only."""
+    path = remembered(home, desired.snapshot().version)
+    if not path.exists():
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        write_private(path, documents.encode(msgspec.structs.replace(desired, listen_fd=-1, worker_fds=())))
+
+
+def remembered(home: Home, version: str) -> Path:
+    return home.revisions / "versions" / f"{version}.json"
+
+
 def make_current(home: Home, revision: Revision) -> None:
     write_private(home.revisions / "current", f"{revision.number}\n".encode())
 

@@ -87,7 +87,16 @@ class Forwarder(threading.Thread):
             except Exception as error:  # noqa: BLE001 (boundary: whatever it is, say so and try again later)
                 self._fail(error)
             self._stopping.wait(self._pause_s())
+        self._say_goodbye()
         self._hang_up()
+
+    def _say_goodbye(self) -> None:
+        """What came just before the end, if the receiver is there; else it is sent after the next start."""
+        try:
+            while not self.problem and self._step():
+                continue
+        except Exception as error:  # noqa: BLE001 (boundary: the ledger keeps it)
+            _log.warning("the last entries are forwarded later", extra={"why": str(error)})
 
     def _step(self) -> bool:
         """Deliver the next entries; False when there are none."""

@@ -46,6 +46,7 @@ from garrison.surfaces.dialing import Dialer
 from garrison.surfaces.ledger_place import place_in
 from garrison.surfaces.setting_groups.records import LedgerGroup
 from garrison.surfaces.settings import Settings
+from garrison.surfaces.wiring.auditing import kept_bodies
 from garrison.surfaces.wiring.credentials import credentials_of, means_of
 from garrison.surfaces.wiring.instances import drivers_here, drivers_through_the_primary, follow, supervised
 from garrison.surfaces.wiring.metering import metered
@@ -132,6 +133,7 @@ def build(
         limits=policies.limits(settings),
         breaker=policies.breaker(settings),
         shed=ShedPolicy(settings.limits.concurrent_calls_of_all, settings.limits.lag_s_max),
+        bodies=kept_bodies(home, settings.audit),
         kept=KeptAnswers(settings.cache.entries_max, settings.cache.size_bytes_max),
         retry=RetryPolicy(settings.retry.retries_max, budget_share=settings.retry.budget_share),
         streams=policies.streams(settings),
