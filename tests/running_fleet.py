@@ -133,6 +133,10 @@ class _Control:
     def status(self) -> dict[str, Any]:
         return {"servers": []}
 
+    async def restart(self, name: str, principal: str) -> None:
+        await self.fleet.supervisor.restart(name)
+        await self.fleet.directory.settled()
+
     def __getattr__(self, name: str) -> Any:
         raise AssertionError(f"there is no node here that could do this: {name}")
 
