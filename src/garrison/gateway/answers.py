@@ -144,6 +144,8 @@ class Answers:
         """One page. Principals with the same roles see the same, so they share what was encoded."""
         assert call.principal is not None
         seers = self._authoriser.whose(call.principal, how(call)) or call.id
+        for upstream in self._endpoint(call).upstreams.values():
+            upstream.look_again(method)
         lists = (upstream.lists[method] for upstream in self._directory.upstreams.values())
         sources = (self._directory.edition, self._authoriser.edition, *lists)
         whose = (call.endpoint, seers, self._seen.whose(call))
@@ -168,16 +170,19 @@ class Answers:
         if call.upstream is not None:
             if call.connection is not None:
                 info = call.connection.info
-                return {"capabilities": info.capabilities, "instructions": info.instructions}
+                told = call.upstream.pins.instructions(call.upstream.name, info.instructions)
+                return {"capabilities": info.capabilities, "instructions": told}
             info = call.upstream.live().info
             offered = aggregate.passed_on(info.capabilities, call.era)
-            return {"capabilities": offered, "instructions": info.instructions}
+            told = call.upstream.pins.instructions(call.upstream.name, info.instructions)
+            return {"capabilities": offered, "instructions": told}
         endpoint = self._endpoint(call)
         known = {name: upstream.info for name, upstream in endpoint.upstreams.items() if upstream.info is not None}
-        told = {name: info.instructions for name, info in known.items()}
+        pins = self._directory.pins
+        shown = {name: pins.instructions(name, info.instructions) for name, info in known.items()}
         return {
             "capabilities": aggregate.capabilities([info.capabilities for info in known.values()], call.era),
-            "instructions": aggregate.instructions(told, endpoint.view.starts, endpoint.view.description),
+            "instructions": aggregate.instructions(shown, endpoint.view.starts, endpoint.view.description),
         }
 
     def _info(self, call: Call) -> Raw:

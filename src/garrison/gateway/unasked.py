@@ -87,7 +87,7 @@ class Unasked:
             else:
                 self.streams.announce(server, notification)
 
-        held.view = Upstream(upstream.spec, changed, lambda server, message: None, lambda: None)
+        held.view = Upstream(upstream.spec, changed, lambda server, message: None, lambda: None, upstream.pins)
         self._own.viewed(held)
         held.view.look_at(held.connection, announced)
 

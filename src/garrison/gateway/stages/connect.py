@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from garrison.gateway import routing
 from garrison.gateway.call import Call, Outcome
 from garrison.gateway.heads import reading_of
@@ -36,6 +38,17 @@ class Connect(Stage):
         upstream = call.upstream
         if upstream is None:
             return None
+        if upstream.in_doubt and upstream.is_reading and call.answer is None:
+            return self._verified(call, upstream)
+        return self._connect(call, upstream)
+
+    async def _verified(self, call: Call, upstream: Upstream) -> Outcome | None:
+        """Its lists are being read: what was known of it may not be so any more."""
+        await upstream.settled()
+        step = self._connect(call, upstream)
+        return await step if isinstance(step, Awaitable) else step
+
+    def _connect(self, call: Call, upstream: Upstream) -> Outcome | Awaitable[Outcome | None] | None:
         if call.owner is not None and call.owner.principal:
             if call.answer is not None and call.method in _INTRODUCTIONS:
                 return None  # what the server says of itself is known, and no reason to have anybody sign in

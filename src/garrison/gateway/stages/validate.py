@@ -14,7 +14,8 @@ from garrison.gateway.heads import is_transparent, reading_of
 from garrison.gateway.refusals import header_mismatch, unknown
 from garrison.gateway.stage import Stage, Step
 from garrison.gateway.upstreams.definition import Definition
-from garrison.kernel.errors import Invalid, NotFound
+from garrison.gateway.upstreams.upstream import Upstream
+from garrison.kernel.errors import Invalid, NotFound, Unavailable
 from garrison.protocol import methods
 from garrison.protocol.headers import decode_value
 from garrison.protocol.messages import decode_any, params_of, raw, text
@@ -28,6 +29,8 @@ class Validate(Stage):
     gives = frozenset({"arguments"})
 
     def enter(self, call: Call) -> Step:
+        if call.upstream is not None and call.answer is None and (call.upstream.held or call.upstream.in_doubt):
+            _check_pins(call, call.upstream)
         if call.method == methods.TOOLS_CALL and call.upstream is not None and call.answer is None:
             self._tool(call)
         elif call.method == methods.PROMPTS_GET and not is_transparent(call.endpoint):
@@ -47,6 +50,19 @@ class Validate(Stage):
         call.params["arguments"] = raw(call.arguments)
         if definition is not None and call.era == "modern":
             _check_param_headers(call, definition)
+
+
+def _check_pins(call: Call, upstream: Upstream) -> None:
+    """What is held is used by nobody, wherever it is asked for."""
+    kind, name = call.target.kind, call.target.name
+    if kind == "server":
+        return
+    if upstream.connection is not None and upstream.holding.is_unread(upstream.name, kind):
+        message = f"what server {upstream.name} offers could not be compared with its pins: {upstream.problem}"
+        raise Unavailable("pin.unread", message, "it is asked again soon; see `garrison status`")
+    for one in ("resource", "template") if kind == "resource" else (kind,):
+        if why := upstream.held.get((one, name)):
+            raise upstream.pins.refusal(kind, upstream.name, name, why)
 
 
 def _judge(call: Call, arguments: dict[str, object], definition: Definition) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from garrison.catalog.snapshot import Snapshot
 from garrison.catalog.spec import RUNTIME_FIELDS, ServerSpec
+from garrison.gateway.upstreams.pinning import Pinning, no_pins
 from garrison.gateway.upstreams.pool import Spread
 from garrison.gateway.upstreams.upstream import Upstream
 from garrison.gateway.views import View, views_of
@@ -20,10 +21,11 @@ class Directory:
     """Follows the snapshot: `apply` swaps servers in and out, `connected` and `lost` follow their instances.
 
     `demand(server)` waits until a lazy server serves; set by whoever runs the servers. `spread`: how calls are spread
-    over a server's instances.
+    over a server's instances. `pins`: what servers are held to.
     """
 
-    def __init__(self, spread: Spread | None = None) -> None:
+    def __init__(self, spread: Spread | None = None, pins: Pinning | None = None) -> None:
+        self.pins = pins or no_pins()
         self._spread = spread or Spread()
         self._upstreams: dict[str, Upstream] = {}
         self._retired: list[Upstream] = []
@@ -88,7 +90,12 @@ class Directory:
         self._tell_changes(views, before.keys() - wanted.keys())
 
     def _new(self, spec: ServerSpec) -> Upstream:
-        return Upstream(spec, self._changed, self._heard, self._read)
+        return Upstream(spec, self._changed, self._heard, self._read, self.pins)
+
+    def rejudge(self) -> None:
+        """The pins have changed."""
+        for upstream in self._upstreams.values():
+            upstream.rejudge()
 
     def _tell_changes(self, before: Mapping[str, View], gone: Iterable[str]) -> None:
         for server in gone:

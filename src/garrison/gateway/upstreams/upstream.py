@@ -7,23 +7,28 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from msgspec import UNSET, Raw
+from msgspec import UNSET
 
+from garrison.catalog.pins import Kind, Why
 from garrison.catalog.shown_names import Listed
 from garrison.catalog.spec import ServerSpec
 from garrison.gateway.sieve import Sieve
 from garrison.gateway.upstreams.agreement import agreed, lists_of, sentence
 from garrison.gateway.upstreams.definition import KIND, Definition, definitions
+from garrison.gateway.upstreams.holding import Holding
+from garrison.gateway.upstreams.listening import Listening
 from garrison.gateway.upstreams.listing import listed
+from garrison.gateway.upstreams.pinning import Pinning, no_pins
 from garrison.gateway.upstreams.pool import Pool, Spread
 from garrison.kernel.errors import GarrisonError, Unavailable
 from garrison.protocol import methods
 from garrison.protocol.connection import Connection
 from garrison.protocol.handshake import ServerInfo
-from garrison.protocol.messages import Message, Params, RpcError, raw
-from garrison.protocol.question import Question
+from garrison.protocol.messages import Message, Params, raw
 
 LISTEN_AGAIN_S = 1.0
+LOOK_AGAIN_S = 1.0
+"""A list that a client asks for is read anew at its server when it was last read longer ago than this."""
 LIST_AGAIN_S = 30.0
 """When a list is asked for again that could not be read."""
 LEGACY_AGAIN_S = 60.0
@@ -54,8 +59,11 @@ class Upstream:
         changed: Callable[[str, str], None],
         heard: Callable[[str, Message], None],
         read: Callable[[], None],
+        pins: Pinning | None = None,
     ) -> None:
         self.spec = spec
+        self.pins = pins or no_pins()
+        self.holding = Holding(self.pins)
         self.sieves = _sieves(spec)
         """What the server's filters let pass, everywhere: a filter is a decision on security."""
         self.name = spec.name
@@ -89,6 +97,9 @@ class Upstream:
         self._was_read = read
         self._items: dict[str, list[object]] = {}
         """The lists as the server gave them; a method is in it as soon as its list was read once."""
+        self._read_s: dict[str, float] = {}
+        self._looking: set[str] = set()
+        """Lists that are only looked at again: nobody said that they have changed."""
         self._refreshing: asyncio.Task[None] | None = None
         self._stale: set[str] = set()
         self._unread: dict[str, str] = {}
@@ -97,6 +108,16 @@ class Upstream:
         """A modern server that was asked for a legacy connection too, and would not."""
         self._told: set[str] = set()
         """Lists that the server said have changed: that is passed on, even where we see no difference."""
+
+    @property
+    def in_doubt(self) -> bool:
+        """Its lists may be others by now; calls wait until they are read."""
+        return bool(self.holding.doubted)
+
+    @property
+    def held(self) -> Mapping[tuple[Kind, str], Why]:
+        """What of its lists is kept from everybody, and why."""
+        return self.holding.held
 
     @property
     def tools(self) -> Mapping[str, Definition]:
@@ -132,6 +153,7 @@ class Upstream:
         self.awaited = False
         self.problem = self.hint = ""
         self.refuses_legacy = False
+        self.holding.begin_anew()
         connection.on_message(self._heard)
         self._take_note(connection)
         self._subscribe(connection)
@@ -217,7 +239,33 @@ class Upstream:
         return self.pool.connections().get(number) if self.pool is not None else self.connection
 
     def refresh(self, stale: Mapping[str, object] | tuple[str, ...]) -> None:
-        """Read these lists again, in the background, one reader at a time."""
+        """Read these lists again, in the background, one reader at a time. What they said does not hold until then."""
+        self._looking.difference_update(stale)
+        if self.pins.enforces:
+            self.holding.doubted.update(stale)
+            self.lists = dict(self.lists)  # whoever decided by them has to ask again
+        self._read_soon(stale)
+
+    def look_again(self, method: str) -> None:
+        """Read a list anew though nobody said that it has changed, unless that was done a moment ago."""
+        now_s = asyncio.get_running_loop().time()
+        if self.pins.is_on and not self.is_reading and now_s - self._read_s.get(method, now_s) > LOOK_AGAIN_S:
+            self._looking.add(method)
+            self._read_soon((method,))
+
+    def rejudge(self) -> None:
+        """The pins have changed: what is offered may be something else now."""
+        for method, items in tuple(self._items.items()):
+            if self._take(method, items):
+                self._changed(self.name, _NOTIFICATION[method])
+
+    def distrust(self, method: str, name: str, item: object) -> None:
+        """On a connection of a client's own, this entry of a list is not what is pinned: it is held for everybody."""
+        is_news = self.holding.distrust(method, name, item)
+        if is_news and method in self._items and self._take(method, self._items[method]):
+            self._changed(self.name, _NOTIFICATION[method])
+
+    def _read_soon(self, stale: Mapping[str, object] | tuple[str, ...]) -> None:
         self._stale.update(stale)
         if self._refreshing is None or self._refreshing.done():
             self._refreshing = asyncio.get_running_loop().create_task(self._refresh())
@@ -272,10 +320,18 @@ class Upstream:
             items = await self._agree(self.pool, method)
         else:
             items = await listed(connection, method)
+            self.holding.each.pop(method, None)
+        if method not in self._stale:
+            self.holding.doubted.discard(method)
+        self._read_s[method] = asyncio.get_running_loop().time()
         if self._unread.pop(method, "") == self.problem:
             self.problem = ""
         told = method in self._told
         self._told.discard(method)
+        if method in self._looking:
+            self._looking.discard(method)
+            if not told and items == self._items.get(method) and method not in self.holding.each:
+                return
         if self._take(method, items) or told:
             self._changed(self.name, _NOTIFICATION[method])
 
@@ -283,6 +339,7 @@ class Upstream:
         """What all instances list; that they do not list the same is said."""
         lists = await lists_of(self.name, pool.connections(), lambda connection: listed(connection, method))
         common, differs = agreed(method, lists)
+        self.holding.each[method] = list(lists.values())
         problem = sentence(differs)
         if problem:
             log.warning("instances differ", extra={"server": self.name, "method": method, "differs": differs})
@@ -294,7 +351,8 @@ class Upstream:
         """What the server listed becomes what is offered; whether that is something else than before."""
         self.readings += 1
         self._items[method] = items
-        before, found = self.lists[method], definitions(self.name, method, items, self.sieves[KIND[method]])
+        passed = self.holding.sift(self.spec, method, items)
+        before, found = self.lists[method], definitions(self.name, method, passed, self.sieves[KIND[method]])
         self.lists = {**self.lists, method: found}
         self.has_apps = any(one.names_apps for each in self.lists.values() for one in each.values())
         self.rewrites = self.has_apps or self.has_tasks
@@ -317,7 +375,7 @@ class Upstream:
         if connection.info.era == "modern" and wanted:
             params: Params = {"notifications": raw(wanted), "_meta": connection.own_meta()}
             ended = lambda: self._listen_again(connection)  # noqa: E731
-            connection.request(connection.reserve(), methods.LISTEN, params, _Listening(self._heard, ended))
+            connection.request(connection.reserve(), methods.LISTEN, params, Listening(self._heard, ended))
 
     def _listen_again(self, connection: Connection) -> None:
         """A subscription ended; as long as the connection lives, changes are wanted, and some may have been missed."""
@@ -332,34 +390,6 @@ class Upstream:
     def _serves(self, connection: Connection) -> bool:
         is_ours = connection is self.connection or (self.pool is not None and connection in self.pool)
         return is_ours and connection.closed is None
-
-
-class _Listening:
-    """The reply of a subscription: messages for as long as it lives; its end is the connection's matter."""
-
-    def __init__(self, heard: Callable[[Message], None], ended: Callable[[], None]) -> None:
-        self._heard = heard
-        self._ended = ended
-
-    def message(self, message: Message) -> None:
-        self._heard(message)
-
-    def streaming(self) -> None:
-        """A subscription is nothing else."""
-
-    def question(self, question: Question) -> None:
-        question.refuse()
-
-    def result(self, result: Raw) -> None:
-        """The server ended the subscription in order."""
-        self._ended()
-
-    def error(self, error: RpcError) -> None:
-        log.info("a server refused to announce changes", extra={"why": error.message[:200]})
-
-    def failed(self, error: GarrisonError) -> None:
-        """The stream broke."""
-        self._ended()
 
 
 def _sieves(spec: ServerSpec) -> dict[Listed, Sieve]:
