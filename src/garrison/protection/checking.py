@@ -183,6 +183,11 @@ def unsigned(checkpoints: Iterable[Checkpoint], keys: Sequence[KeyChange], curre
         signer = _in_force(size, keys, current)
         if signer is None or not checkpoint.is_signed_by(signer):
             return Bad(max(size, 1), f"the checkpoint at {size} entries is not signed by the key of its time")
+        before = _in_force(max(size - 1, 0), keys, current)  # which signs a change of keys as well
+        if len(checkpoint.signatures) > 1 + (
+            before is not None and before != signer and checkpoint.is_signed_by(before)
+        ):
+            return Bad(max(size, 1), f"the checkpoint at {size} entries has a signature that nobody can have made")
     return None
 
 

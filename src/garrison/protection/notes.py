@@ -67,6 +67,11 @@ class Checkpoint:
         return False
 
     @property
+    def for_others(self) -> str:
+        """The note with the signature of the key in force alone: the only one that they can verify."""
+        return f"{self.text}\n{self.note[self.note.rindex('—') :]}"
+
+    @property
     def signer(self) -> str:
         """The last one who is named: whose key was in force from then on."""
         name, key_id, _ = self.signatures[-1]
@@ -100,7 +105,7 @@ def parse(note: str) -> Checkpoint | None:
     found = _NOTE.fullmatch(note)
     if found is None:
         return None
-    root, signatures = _base64(found["root"]), [_signature(line) for line in found["signatures"].splitlines()]
+    root, signatures = _base64(found["root"]), [_signature(line) for line in found["signatures"][:-1].split("\n")]
     if root is None or len(root) != 32:
         return None
     known = tuple(one for one in signatures if one is not None)

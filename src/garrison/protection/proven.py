@@ -85,7 +85,7 @@ def inclusion(place: Place, seq: int) -> Inclusion:
             seq=seq,
             leaf=leaf.hex(),
             body=None if body == PRUNED else body.decode(),
-            checkpoint=newest.note,
+            checkpoint=newest.for_others,
             proof=[one.hex() for one in path],
         )
 
@@ -98,7 +98,7 @@ def consistency(place: Place, size: int) -> Consistency:
         tree = StoredTree(store)
         path = tree.consistency(size, newest.head.seq)
         root = tree.root(size).hex()
-        return Consistency(size=size, root=root, checkpoint=newest.note, proof=[one.hex() for one in path])
+        return Consistency(size=size, root=root, checkpoint=newest.for_others, proof=[one.hex() for one in path])
 
 
 def encode(proof: Inclusion | Consistency) -> bytes:
@@ -125,7 +125,7 @@ def _header(tree: StoredTree, newest: Checkpoint, first: int, last: int) -> byte
         origin=newest.origin,
         first=first,
         last=last,
-        checkpoint=newest.note,
+        checkpoint=newest.for_others,
         before=[tree.node(*one).hex() for one in subtrees(0, first - 1)],
         after=[tree.node(*one).hex() for one in subtrees(last, newest.head.seq)],
     )
