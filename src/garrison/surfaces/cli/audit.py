@@ -14,10 +14,11 @@ from garrison.protection.entries import Recorded
 from garrison.protection.reader import Filter
 from garrison.protection.reader import show as show_entries
 from garrison.protection.reader import tail as tail_entries
-from garrison.surfaces.cli import audit_proofs
+from garrison.surfaces.cli import audit_keeping, audit_proofs
+from garrison.surfaces.cli.audit_bodies import bodies_of
 from garrison.surfaces.cli.audit_export import export
 from garrison.surfaces.cli.audit_search import search
-from garrison.surfaces.cli.options import EnvOption, HomeOption, OutputOption
+from garrison.surfaces.cli.options import EnvOption, HomeOption, OutputOption, home_of
 from garrison.surfaces.cli.output import Form, say, show
 from garrison.telemetry.printable import in_json, one_line
 
@@ -34,6 +35,9 @@ app.command("rotate-key")(audit_proofs.rotate_key)
 app.command("verifier")(audit_proofs.print_verifier)
 app.command("export")(export)
 app.command("search")(search)
+app.add_typer(audit_keeping.hold_app, name="hold")
+app.command("prune")(audit_keeping.prune_now)
+app.command("forget")(audit_keeping.forget)
 
 
 @app.callback()
@@ -78,20 +82,25 @@ def tail(
 @app.command("show")
 def show_entry(
     key: Annotated[str, typer.Argument(metavar="NUMBER|CALL", help="An entry, or a call's id.", show_default=False)],
+    bodies: Annotated[
+        bool, typer.Option("--bodies", help="Decrypt what was asked and answered; that goes on the record.")
+    ] = False,
     home: HomeOption = None,
     env_name: EnvOption = "",
     output: OutputOption = Form.TABLE,
 ) -> None:
     """Show one entry in full with its hash, or all entries of a call.
 
-    Examples: garrison audit show 17; garrison audit show 8f2c41d09a7be3356f10c2d4
+    Examples: garrison audit show 17; garrison audit show 8f2c41d09a7be3356f10c2d4 --bodies
     """
     found = show_entries(audit_proofs.ledger_of(home, env_name), int(key) if key.isdecimal() else key)
+    opened = bodies_of(home_of(home, env_name), found) if bodies else {}
+    rows = [{**_whole(one), **({"bodies": opened[one.seq]} if one.seq in opened else {})} for one in found]
     if output is not Form.TABLE:
-        show([_whole(one) for one in found], output)
+        show(rows, output)
         return
-    for one in found:
-        show(_whole(one), output)
+    for row in rows:
+        show(row, output)
 
 
 def _row(recorded: Recorded) -> dict[str, Any]:
