@@ -175,8 +175,14 @@ class Authoriser:
         """The same when everything is known; nothing of it is remembered. `action`: `approve` in place of the use."""
         if principal.scopes is not None and not reaches(principal, kind, server, name):
             return OUT_OF_REACH
+        if principal.scopes is not None and not reaches(principal, kind, server, name):
+            return OUT_OF_REACH
         verdict = self._ask(_NOTHING, principal, kind, server, ((name, hints),), how, arguments, action)[0]
         return self._decision(principal, verdict)
+
+    def forget_time(self) -> None:
+        """The clock was put back or forth: windows are looked at again."""
+        self.until_ns = FOREVER_NS if not self.book.windows else 0
 
     # ── inside ──
 

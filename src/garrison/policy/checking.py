@@ -101,3 +101,12 @@ def _problem(
     where = place.line + line if place.line else 0
     column = place.column if where and not line else min(where, 1)
     return Problem(severity=severity, code=code, message=message, hint=hint, file=file, line=where, column=column)
+
+
+def place_of(name: str, places: Places) -> str:
+    """Where a rule stands, as `file:line`; several policies of one text stand where the text does."""
+    about = max((one for one in places if name == one or name.startswith(f"{one} ")), key=len, default="")
+    if not about:
+        return ""
+    file, place = places[about]
+    return f"{file}:{place.line}" if place.line else file

@@ -15,7 +15,7 @@ from garrison.catalog.notes import WHOLE_FILE, Place
 from garrison.catalog.problems import Problem
 from garrison.catalog.snapshot import Snapshot
 from garrison.kernel.settings import LoadedSettings, SettingProblem
-from garrison.policy.checking import problems_of
+from garrison.policy.checking import Places, problems_of
 from garrison.surfaces import demo, settings
 from garrison.surfaces.desired import Desired, catalog_of
 from garrison.surfaces.settings import Settings
@@ -43,6 +43,8 @@ class Configuration:
     settings: LoadedSettings[Settings]
     problems: tuple[Problem, ...] = ()
     left_out: Mapping[str, Problem] = field(default_factory=dict)
+    rule_places: Places = field(default_factory=dict, repr=False)
+    """Where each rule of authorisation stands."""
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Found in plain text; the specs refer to them by these names."""
 
@@ -72,7 +74,12 @@ def configure(wanted: Wanted) -> Configuration:
         *_emptiness(snapshot, files),
     ]
     return Configuration(
-        _desired(wanted, snapshot, resolved.values, files), resolved, tuple(problems), left_out, loaded.secrets
+        _desired(wanted, snapshot, resolved.values, files),
+        resolved,
+        tuple(problems),
+        left_out,
+        loaded.rule_places,
+        loaded.secrets,
     )
 
 

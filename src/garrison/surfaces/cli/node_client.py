@@ -74,10 +74,27 @@ class NodeClient:
     def sign_out(self, server: str, principal: str) -> dict[str, Any]:
         return self._ask("DELETE", _auth_path(server, principal), APPLY_S)
 
-    def _ask(self, method: str, path: str, timeout_s: float) -> dict[str, Any]:
+    def offers(self) -> list[dict[str, Any]]:
+        """What servers list now."""
+        rows: list[dict[str, Any]] = self._ask("GET", "/api/v1/offers", QUICK_S)["offers"]
+        return rows
+
+    def approvals(self) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = self._ask("GET", "/api/v1/approvals", QUICK_S)["approvals"]
+        return rows
+
+    def approval(self, approval_id: str) -> dict[str, Any]:
+        return self._ask("GET", f"/api/v1/approvals/{quote(approval_id, safe='')}", QUICK_S)
+
+    def decide(self, approval_id: str, verdict: str, reason: str) -> dict[str, Any]:
+        """`verdict`: approve or deny."""
+        path = f"/api/v1/approvals/{quote(approval_id, safe='')}/{verdict}"
+        return self._ask("POST", path, QUICK_S, msgspec.json.encode({"reason": reason}))
+
+    def _ask(self, method: str, path: str, timeout_s: float, body: bytes | None = None) -> dict[str, Any]:
         connection = self._connection(timeout_s)
         try:
-            connection.request(method, path, headers={"Authorization": f"Bearer {self.key}"})
+            connection.request(method, path, body, headers={"Authorization": f"Bearer {self.key}"})
             answer = connection.getresponse()
             return _understood(answer.status, answer.read())
         except TimeoutError as error:
