@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx2
 import pytest
-from mcp import Client
+from mcp import Client, MCPError
 from mcp.client.auth import AuthorizationCodeResult, OAuthClientProvider
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.auth import OAuthClientInformationFull, OAuthClientMetadata, OAuthToken
@@ -20,7 +20,10 @@ from garrison.catalog.issuers import IssuerSpec
 from garrison.catalog.sections import Sections
 from garrison.catalog.spec import GrantSpec, RoleSpec, ServerSpec
 from garrison.surfaces.bench.echo import Answering, HttpEcho
+from garrison.surfaces.setting_groups.identity import AuthSettings
+from garrison.surfaces.settings import Settings
 from gateway.wired import META, MODERN, Wired
+from identity.signing import AUDIENCE, EC, signed
 from running_fleet import Running, StartFleet, stdio
 
 pytestmark = pytest.mark.slow
@@ -283,3 +286,54 @@ async def test_an_administrator_may_come_with_a_token(issuer: str, start_fleet: 
     assert token.encode() not in b"".join(
         path.read_bytes() for path in running.fleet.home.root.rglob("*") if path.is_file()
     )
+
+
+async def test_an_issuer_out_of_reach_is_our_trouble_and_not_the_callers(start_fleet: StartFleet) -> None:
+    spec = IssuerSpec(issuer="http://127.0.0.1:1", audiences=(AUDIENCE,))
+    running = await start_fleet(stdio("demo", "obedient"), sections=Sections(issuers={"tests": spec}))
+    token = signed({"alg": "ES256", "kid": "x"}, {"iss": spec.issuer}, EC, "ES256")
+    for era in ("legacy", "modern"):
+        body, headers = ask(era, "do")
+        answer = await running.post("/mcp", body, authorization=f"Bearer {token}", **headers)
+        assert answer.status_code == 503
+        assert answer.json()["error"]["data"]["code"] == "issuer.unreachable"
+        assert int(answer.headers["retry-after"]) >= 1
+    async with httpx2.AsyncClient(headers={"authorization": f"Bearer {token}"}) as http:
+        assert (await http.get(f"{running.url}/api/v1/whoami")).status_code == 503
+
+
+async def test_who_guesses_is_slowed_down_and_whoever_is_right_is_not(start_fleet: StartFleet) -> None:
+    settings = Settings(auth=AuthSettings(failures_per_minute=3))
+    running = await start_fleet(stdio("demo", "obedient"), settings=settings)
+    body, headers = ask("modern", "do")
+    guesses = [
+        await running.post("/mcp", body, authorization=f"Bearer guess{number}", **headers) for number in range(6)
+    ]
+    assert [one.status_code for one in guesses] == [401, 401, 401, 429, 429, 429]
+    assert 1 <= int(guesses[-1].headers["retry-after"]) <= 20
+    assert guesses[-1].json()["error"]["code"] == -32054
+    assert (await running.post("/servers/demo/mcp", body, **headers)).status_code == 200
+    async with httpx2.AsyncClient() as http:
+        wrong = {"authorization": "Bearer wrong"}
+        assert (await http.get(f"{running.url}/api/v1/whoami", headers=wrong)).status_code == 429
+        right = {"authorization": f"Bearer {running.admin_key}"}
+        assert (await http.get(f"{running.url}/api/v1/whoami", headers=right)).status_code == 200
+    refused = [entry.outcome for entry in running.records() if entry.kind == "refusal"]
+    assert refused == ["key.unknown"] * 3 + ["auth.failures"] * 4
+
+
+async def test_a_bounded_key_may_do_no_more_than_its_bounds_and_nothing_at_the_admin_api(
+    start_fleet: StartFleet,
+) -> None:
+    running = await start_fleet(stdio("demo", "obedient"), stdio("other", "obedient"), roles=(WRITER,))
+    _, key = running.fleet.keys.create("bounded", ["admin"], scopes=["demo/do"])
+    async with running.client(key=key) as client:
+        assert [tool.name for tool in (await client.list_tools()).tools] == ["demo__do"]
+        assert not (await client.call_tool("demo__do", {"what": "answer"})).is_error
+        for tool in ("demo__tell", "other__do"):
+            with pytest.raises(MCPError, match="Unknown tool"):
+                await client.call_tool(tool, {"what": "answer"})
+    async with httpx2.AsyncClient(headers={"authorization": f"Bearer {key}"}) as http:
+        assert (await http.get(f"{running.url}/api/v1/status")).status_code == 403
+        who = (await http.get(f"{running.url}/api/v1/whoami")).json()
+        assert who["scopes"] == ["demo/do"]

@@ -8,6 +8,7 @@ from ipaddress import IPv6Address, ip_address
 
 ADDRESSES_MAX = 4096
 """Addresses that are remembered; beyond it the one that failed longest ago is forgotten."""
+_ROUNDING = 1e-6
 
 
 class Attempts:
@@ -39,8 +40,8 @@ class Attempts:
         """Seconds until another attempt is looked at; 0 if now."""
         if not self._failures:
             return 0.0
-        over = self._count(_network(address)) - self._max
-        return (over + 1) * 60.0 / self._max if over > -1e-9 else 0.0
+        over = self._count(_network(address)) + 1 - self._max
+        return over * 60.0 / self._max if over > _ROUNDING else 0.0
 
     def _count(self, key: str) -> float:
         count, since_s = self._failures.get(key, (0.0, 0.0))
