@@ -215,6 +215,7 @@ class Node:
             **tls_row(self._tls),
             **({"limits": {"shared": self.fleet.budgets.state}} if self.fleet.budgets.state else {}),
             **({"workers": self._workforce.rows()} if self._workforce.standings else {}),
+            **({"forwarding": forwarding} if (forwarding := self._auditing.status()) else {}),
         }
 
     def server_status(self, name: str) -> dict[str, Any]:

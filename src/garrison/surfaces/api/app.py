@@ -18,6 +18,7 @@ from garrison.identity.resources import WELL_KNOWN
 from garrison.kernel.errors import GarrisonError, NotFound
 from garrison.surfaces.api import limits
 from garrison.surfaces.api.approvals import ApprovalRoutes
+from garrison.surfaces.api.audit import AuditRoutes
 from garrison.surfaces.api.guarding import Guarding
 from garrison.surfaces.api.offers import OfferRoutes
 from garrison.surfaces.api.problems import on_garrison_error
@@ -71,6 +72,8 @@ def make_app(node: NodeControl) -> Starlette:
         Route("/api/v1/limits", only.administrators("limits/read", admin.limits)),
         Route("/api/v1/limits/report", only.administrators("limits/read", admin.limits_report)),
         Route("/api/v1/offers", only.administrators("offers/read", OfferRoutes(lambda: node.fleet).all)),
+        Route("/api/v1/audit/search", only.administrators("audit/read", AuditRoutes(lambda: node.fleet).search)),
+        Route("/api/v1/audit/state", only.administrators("audit/read", AuditRoutes(lambda: node.fleet).state)),
         Route("/api/v1/apply", only.administrators("fleet.apply", admin.apply), methods=["POST"]),
         Route("/api/v1/stop", only.administrators("fleet.stop", admin.stop), methods=["POST"]),
         Route("/api/v1/servers/{name}/restart", only.administrators("server.restart", admin.restart), methods=["POST"]),
