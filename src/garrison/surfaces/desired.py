@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import MappingProxyType
 
 import msgspec
@@ -47,6 +48,12 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
         kept = self.catalog
         frozen = (MappingProxyType(kept.servers), MappingProxyType(kept.roles), MappingProxyType(kept.profiles))
         return Snapshot(*frozen, kept.sections)
+
+
+def lock_of(desired: Desired) -> Path | None:
+    """Where the pins of this configuration are: beside its garrison.yaml. None where it comes from elsewhere."""
+    own = [Path(one) for one in desired.source if Path(one).suffix in (".yaml", ".yml")]
+    return own[0].with_suffix(".lock") if own else None
 
 
 def catalog_of(snapshot: Snapshot) -> Catalog:

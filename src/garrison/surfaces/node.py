@@ -33,7 +33,7 @@ from garrison.runtimes.guardian import EXIT_CONFIG
 from garrison.runtimes.guardianship import Charge, GuardianWatch
 from garrison.surfaces import budgets
 from garrison.surfaces.api.app import make_app, row_not_found
-from garrison.surfaces.desired import Desired, read_desired
+from garrison.surfaces.desired import Desired, lock_of, read_desired
 from garrison.surfaces.edge.protocol import is_mcp_path
 from garrison.surfaces.fleet_metrics import add_fleet_metrics
 from garrison.surfaces.launch import fleet_id, node_argv
@@ -70,7 +70,7 @@ class Node:
         listener, *others = listeners
         worker = Worker(1, len(listeners))
         self._tls = edge_of(home, desired, is_primary=True)
-        self.fleet = wiring.build(home, desired.settings, desired.snapshot(), fleet_id(home), worker)
+        self.fleet = wiring.build(home, desired.settings, desired.snapshot(), fleet_id(home), worker, lock_of(desired))
         add_fleet_metrics(self.fleet)
         self._home = home
         self._desired = desired
@@ -239,6 +239,10 @@ class Node:
         await self._until_settled()
         await self._workforce.all_do("settle", timeout_s=APPLY_S)
         return [{"step": action.step, "server": action.server, "why": action.reason} for action in actions]
+
+    async def pins_changed(self) -> None:
+        self.fleet.directory.rejudge()
+        await self._workforce.all_do("pins", timeout_s=METRICS_S)
 
     async def restart(self, name: str, principal: str) -> None:
         self._record("server.restart_asked", {}, principal, name)

@@ -26,6 +26,7 @@ from garrison.surfaces.setting_groups.calls import (
 from garrison.surfaces.setting_groups.edge import EdgeSettings
 from garrison.surfaces.setting_groups.identity import AuthSettings
 from garrison.surfaces.setting_groups.outbound import OutboundSettings
+from garrison.surfaces.setting_groups.pins import PinSettings
 from garrison.surfaces.setting_groups.records import LedgerGroup, LogSettings
 from garrison.surfaces.setting_groups.supervisor import SupervisorSettings
 
@@ -43,6 +44,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     logs: LogSettings = LogSettings()
     supervisor: SupervisorSettings = SupervisorSettings()
     outbound: OutboundSettings = OutboundSettings()
+    pins: PinSettings = PinSettings()
     audit: AuditSettings = AuditSettings()
 
 

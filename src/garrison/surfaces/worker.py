@@ -26,7 +26,7 @@ from garrison.kernel.errors import Defect, GarrisonError
 from garrison.kernel.home import Home
 from garrison.runtimes.instance import State
 from garrison.surfaces import budgets
-from garrison.surfaces.desired import Desired, read_desired
+from garrison.surfaces.desired import Desired, lock_of, read_desired
 from garrison.surfaces.fleet_metrics import add_fleet_metrics
 from garrison.surfaces.launch import fleet_id
 from garrison.surfaces.node_tls import edge_of, end_untrusted, problem_of, watched
@@ -57,7 +57,7 @@ class WorkerProcess:
         self._listener = listener
         self._worker = Worker(number, desired.settings.edge.workers)
         self._tls = edge_of(home, desired, is_primary=False)
-        self.fleet = wiring.build(home, desired.settings, desired.snapshot(), fleet_id(home), self._worker)
+        self.fleet = wiring.build(home, desired.settings, desired.snapshot(), fleet_id(home), self._worker, lock_of(desired))
         wiring.listening(self.fleet, url_of(listener, desired.settings.edge))
         add_fleet_metrics(self.fleet)
         self._post = Post(home.run, self._worker, self)
@@ -106,6 +106,10 @@ class WorkerProcess:
             return await self._apply()
         if order == "restart":
             return await self._restart(detail)
+        if order == "pins":
+            self.fleet.directory.pins.reload()
+            self.fleet.directory.rejudge()
+            return True
         if order == "settle":
             await self._until_settled()
             return True

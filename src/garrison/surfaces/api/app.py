@@ -21,6 +21,7 @@ from garrison.surfaces.api.approvals import ApprovalRoutes
 from garrison.surfaces.api.audit import AuditRoutes
 from garrison.surfaces.api.guarding import Guarding
 from garrison.surfaces.api.offers import OfferRoutes
+from garrison.surfaces.api.pins import PinRoutes
 from garrison.surfaces.api.problems import on_garrison_error
 from garrison.surfaces.api.sign_in import SignInRoutes
 from garrison.surfaces.api.whoami import whoami
@@ -55,12 +56,17 @@ class NodeControl(Protocol):
 
     async def restart(self, name: str, principal: str) -> None: ...
 
+    async def pins_changed(self) -> None:
+        """Somebody has approved or revoked pins: everybody takes that over."""
+        ...
+
     def stop(self, principal: str) -> None: ...
 
 
 def make_app(node: NodeControl) -> Starlette:
     """`node`: the process that serves this application."""
     admin, only = _Admin(node), Guarding(lambda: node.fleet)
+    pins = PinRoutes(lambda: node.fleet, lambda: node.pins_changed())
     routes = [
         Route("/healthz", admin.health),
         Route("/readyz", admin.readiness),
@@ -74,6 +80,9 @@ def make_app(node: NodeControl) -> Starlette:
         Route("/api/v1/offers", only.administrators("offers/read", OfferRoutes(lambda: node.fleet).all)),
         Route("/api/v1/audit/search", only.administrators("audit/read", AuditRoutes(lambda: node.fleet).search)),
         Route("/api/v1/audit/state", only.administrators("audit/read", AuditRoutes(lambda: node.fleet).state)),
+        Route("/api/v1/pins", only.administrators("pins/read", pins.all)),
+        Route("/api/v1/pins/approve", only.administrators("pins.approve", pins.approve), methods=["POST"]),
+        Route("/api/v1/pins/revoke", only.administrators("pins.revoke", pins.revoke), methods=["POST"]),
         Route("/api/v1/apply", only.administrators("fleet.apply", admin.apply), methods=["POST"]),
         Route("/api/v1/stop", only.administrators("fleet.stop", admin.stop), methods=["POST"]),
         Route("/api/v1/servers/{name}/restart", only.administrators("server.restart", admin.restart), methods=["POST"]),

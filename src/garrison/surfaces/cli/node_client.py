@@ -91,6 +91,12 @@ class NodeClient:
         path = f"/api/v1/approvals/{quote(approval_id, safe='')}/{verdict}"
         return self._ask("POST", path, QUICK_S, msgspec.json.encode({"reason": reason}))
 
+    def decide_pins(self, decision: str, server: str, name: str, sha256: str) -> list[dict[str, Any]]:
+        """`approve` or `revoke`; what was taken over."""
+        asked = msgspec.json.encode({"server": server, "name": name, "sha256": sha256})
+        taken: list[dict[str, Any]] = self._ask("POST", f"/api/v1/pins/{decision}", QUICK_S, asked)["taken"]
+        return taken
+
     def _ask(self, method: str, path: str, timeout_s: float, body: bytes | None = None) -> dict[str, Any]:
         connection = self._connection(timeout_s)
         try:

@@ -51,6 +51,7 @@ from garrison.surfaces.wiring.credentials import credentials_of, means_of
 from garrison.surfaces.wiring.instances import drivers_here, drivers_through_the_primary, follow, supervised
 from garrison.surfaces.wiring.metering import metered
 from garrison.surfaces.wiring.screening import compiled_before
+from garrison.surfaces.wiring.pins import pinned
 from garrison.surfaces.workers.relays import Relays
 from garrison.telemetry import names
 from garrison.telemetry.metrics import Metrics
@@ -93,8 +94,12 @@ def build(
     snapshot: Snapshot,
     fleet_id: str,
     worker: Worker = Worker(),  # noqa: B008  immutable
+    lock: Path | None = None,
 ) -> Fleet:
-    """Put everything together; nothing runs yet. Raises typed errors for what cannot be opened."""
+    """Put everything together; nothing runs yet. Raises typed errors for what cannot be opened.
+
+    `lock`: where the pins are, if not in the home.
+    """
     home.create()
     clock, ids, metrics = SystemClock(), RandomIds(), Metrics()
     add_process_metrics(metrics)
@@ -105,7 +110,8 @@ def build(
     means = means_of(home, policies.outbound(settings), clock, administrator)
     credentials, sign_ins = credentials_of(means)
     authoriser = Authoriser.of(snapshot, clock.wall_ns)
-    directory = Directory(policies.spread(settings, clock, worker))
+    pins = pinned(home, settings, ledger, lock, clock, keeps=worker.is_primary)
+    directory = Directory(policies.spread(settings, clock, worker), pins)
     directory.apply(snapshot)
     session_key = _session_key(home)
     metering, budgets = metered(home, settings, snapshot, clock, ids, metrics, worker)
@@ -203,6 +209,7 @@ async def stop(fleet: Fleet) -> None:
     await fleet.dialer.settled()
     await fleet.supervisor.stop_all()
     await fleet.directory.close()
+    fleet.directory.pins.save()
     fleet.approvals.close()
     await fleet.budgets.close()
     fleet.authenticator.close()
@@ -215,7 +222,9 @@ async def apply(fleet: Fleet, snapshot: Snapshot) -> Sequence[Action]:
     fleet.authoriser.take_over(snapshot)
     fleet.metering.replace(snapshot.sections.limits)
     fleet.gateway.screens.replace(snapshot.sections.screening)
+    fleet.directory.pins.reload()
     fleet.directory.apply(snapshot)
+    fleet.directory.rejudge()
     return await fleet.supervisor.apply(snapshot)
 
 
