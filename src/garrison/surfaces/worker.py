@@ -57,7 +57,9 @@ class WorkerProcess:
         self._listener = listener
         self._worker = Worker(number, desired.settings.edge.workers)
         self._tls = edge_of(home, desired, is_primary=False)
-        self.fleet = wiring.build(home, desired.settings, desired.snapshot(), fleet_id(home), self._worker, lock_of(desired))
+        self.fleet = wiring.build(
+            home, desired.settings, desired.snapshot(), fleet_id(home), self._worker, lock_of(desired)
+        )
         wiring.listening(self.fleet, url_of(listener, desired.settings.edge))
         add_fleet_metrics(self.fleet)
         self._post = Post(home.run, self._worker, self)

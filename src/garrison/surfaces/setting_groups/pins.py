@@ -12,8 +12,8 @@ class PinSettings(msgspec.Struct, frozen=True, kw_only=True):
     mode: Annotated[
         Literal["off", "warn", "enforce"],
         Meta(
-            description="enforce: what differs from its pin in garrison.lock is held: neither shown nor called until it "
-            "is approved. warn: it is only told of. off: nothing is pinned."
+            description="enforce: what differs from its pin in garrison.lock is held: neither shown nor called until "
+            "it is approved. warn: it is only told of. off: nothing is pinned."
         ),
     ] = "enforce"
     first_use: Annotated[
