@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from garrison.policy.scanner.findings import is_invisible
 
-_PLAIN: Final = re.compile(r"[!-%'-\[\]-~]+(?: [!-%'-\[\]-~]+)*")
+_PLAIN: Final = re.compile(r"[!-$'-\[\]-~]+(?: [!-$'-\[\]-~]+)*")
 _PIECE: Final = re.compile(
     r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z]{2,10});|\\u[0-9a-fA-F]{4}|\\x[0-9a-fA-F]{2}|(?:%[2-7][0-9a-fA-F]){4,}|.",
     re.DOTALL,
@@ -34,7 +34,7 @@ _LATIN_OF: Final = {
 """Letters that look like a Latin one."""
 _LEET_I: Final = str.maketrans("01345789@$!|", "oieastbgasii")
 _LEET_L: Final = str.maketrans("01345789@$!|", "oleastbgasll")
-_LEET_WORD: Final = re.compile(r"(?=[^\s]*[a-z])(?=[^\s]*[013457@$!|])[a-z0-9@$!|]{3,}")
+_LEET_WORD: Final = re.compile(r"(?=[^\s]*[a-z])(?=[^\s]*[013457@$!|])[a-z0-9@$!|]{2,}")
 
 
 class Normal(NamedTuple):

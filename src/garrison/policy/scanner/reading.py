@@ -80,7 +80,14 @@ def speaks_to_model(text: str) -> bool:
 def _hit(rule: Rule, severity: Severity, flat: Normal, start: int, end: int) -> Hit:
     if _is_told_about(flat.text, start, end):
         return Hit(rule.code, "low", f"{rule.why} (told about, it seems)", *flat.span(start, end))
+    if rule.code == "scan.dangerous_command" and _REFUSED.search(flat.text, max(0, start - 60), end + 40):
+        return Hit(rule.code, "low", f"{rule.why} (refused, it seems)", *flat.span(start, end))
     return Hit(rule.code, severity, rule.why, *flat.span(start, end))
+
+
+_REFUSED: Final = re.compile(
+    r"reject|block|refus|not allowed|forbid|prevent|prohibit|den(?:y|ied)|disallow|dangerous|destructive|never run|such as"
+)
 
 
 def _is_told_about(text: str, start: int, end: int) -> bool:

@@ -32,6 +32,7 @@ def rule(code: str, severity: Severity, why: str, stems: str, pattern: str, bare
 _INSTRUCTIONS = r"(?:instructions?|directives?|prompts?|guidelines?|commands?|guardrails?|training|programming|safeguards?|messages?|context|orders|conversations?|limitations?|restrictions?|constraints?)"
 _MINE = r"(?:previous(?:ly given)?|prior|above|earlier|preceding|existing|original|former|initial|system|safety|security|past|foregoing|current|your|developer'?s?|the user'?s?|user'?s?|operator'?s?|default|built[- ]in)"
 _STEP = r"(?:this|that|it|these|those|any of (?:this|these)|about (?:this|it|these)|the (?:above|following|fact|step|process|file|reading|content|contents|existence|instructions?|side ?note|redirection|forwarding|copy|bcc|upload|transfer|change|notes?|tags?|request|call|additional|extra|hidden)|(?:this|these|the) \w+ (?:step|action|instruction|operation|call|file|parameter|note)s?|having|how|why|what you|that you)"
+_MASTERS = r"(?:previous(?:ly given)?|prior|above|earlier|original|system|safety|security|your|developer'?s?|the user'?s?|user'?s?|operator'?s?|any other|all other|all (?:previous|prior|your|safety|other))"
 _SENT = r"(?:all|every|each|user|conversation|contents?|results?|data|copy|copies|query|queries|inputs?|outputs?|it|them|files?|messages?|emails?|responses?|logs?|keys?|secrets?|tokens?|credentials?|arguments?|everything|information|parameters?|history|transcript|documents?|findings|values?|details)"
 
 RULES: Final = (
@@ -55,7 +56,7 @@ RULES: Final = (
         "high",
         "puts itself above the model's instructions",
         "overrid|bypass|supersed|replac|discard|cancel|overrul|circumvent|precedence|priority|suspend|nullif|void|invalidat|updat",
-        rf"\b(?:overrid(?:e|es|ing)|bypass(?:es)?|supersed(?:e|es)|discard|cancel|overrul(?:e|es)|circumvent|suspend|replac(?:e|es)|nullif(?:y|ies)|take (?:precedence|priority) over|takes (?:precedence|priority) over|(?:has|have) (?:precedence|priority) over) (?:\w+ ){{0,3}}?(?:{_MINE}|all|any|other)(?: \w+){{0,2}}? (?:instructions?|directives?|prompts?|guidelines?|guardrails?|safeguards?|safety \w+|tools?'? (?:descriptions?|instructions?))\b",
+        rf"\b(?:overrid(?:e|es|ing)|bypass(?:es)?|supersed(?:e|es)|discard|cancel|overrul(?:e|es)|circumvent|suspend|replac(?:e|es)|nullif(?:y|ies)|take (?:precedence|priority) over|takes (?:precedence|priority) over|(?:has|have) (?:precedence|priority) over) (?:\w+ ){{0,3}}?{_MASTERS}(?: \w+){{0,2}}? (?:instructions?|directives?|prompts?|guidelines?|guardrails?|safeguards?|safety \w+|tools?'? (?:descriptions?|instructions?))\b",
     ),
     rule(
         "instruction_override",
@@ -84,7 +85,7 @@ RULES: Final = (
         "high",
         "uses the marks that separate roles in a model's input",
         "im_|inst]|sys>>|<|header_id|endoftext|eot_id",
-        r"<\|(?:im_start|im_end|im_sep|system|user|assistant|endoftext|start_header_id|end_header_id|eot_id|begin_of_text)\|?>|\[/?inst\]|<</?sys>>|</?(?:system|assistant|developer|human)(?:[_ -](?:prompt|instructions?|override|message|note|directive|reminder|command|alert))?>|<(?:start|end)_of_turn>",
+        r"<\|(?:im_start|im_end|im_sep|system|user|assistant|endoftext|start_header_id|end_header_id|eot_id|begin_of_text)\|?>|\[/?inst\]|<</?sys>>|</?(?:system|assistant|developer|human)(?:[_ -](?:prompt|instructions?|override|message|note|directive|reminder|command|alert))>|<(?:system|developer)>[^<]{12,}|</(?:system|developer)>|<(?:start|end)_of_turn>",
     ),
     rule(
         "injected_role",
@@ -122,20 +123,20 @@ RULES: Final = (
         "high",
         "something is to be kept from the user",
         "mention|reveal|disclos|show|share|explain|report|display|expos|discuss|acknowledg|output|print|indicat|say|talk|admit|describ|summar|announc|surface|bring",
-        rf"\b{NOT} (?:\w+ ){{0,3}}?(?:mention|reveal|disclos|show|shar|explain|report|display|expos|discuss|acknowledg|output|print|indicat|say|talk|admit|describ|announc|surfac|divulg)(?:e|ing|s|ting)? (?:anything )?{_STEP}(?: \w+){{0,8}}? (?:{USER}|(?:in|to) (?:your|the|any) (?:\w+ )?(?:response|answer|output|reply|summary|chat|conversation|message|final answer))",
+        rf"\b{NOT} (?:\w+ ){{0,3}}?(?:mention|reveal|disclos|show|shar|explain|report|display|expos|discuss|acknowledg|output|print|indicat|say|talk|admit|describ|announc|surfac|divulg)(?:e|ing|s|ting)? (?:anything )?{_STEP}(?! (?:links?|urls?|ids?|tokens?|keys?|secrets?|passwords?|codes?|values?|data|fields?|images?|files?|html|json)\b)(?: \w+){{0,8}}? (?:{USER}|(?:in|to) (?:your|the|any) (?:\w+ )?(?:response|answer|output|reply|summary|chat|conversation|message|final answer))",
     ),
     rule(
         "secrecy",
         "high",
         "something is to be left unmentioned",
-        "mention|reveal|disclos|refer|acknowledg|discuss|talk",
-        rf"\b{NOT} (?:\w+ ){{0,2}}?(?:mention|reveal|disclos|acknowledg|discuss|talk|referenc|admit)(?:e|ing)? (?:about |to )?(?:this|that you|these (?:instructions?|steps?)|any of (?:this|these)|having|the (?:above|hidden|side ?note|existence of|bcc|fact))(?! (?:parameter|field|option|argument|value|flag|property|column|version))\b",
+        "mention|reveal|disclos|refer|acknowledg|discuss|talk|includ|list|writ|log|record",
+        rf"\b{NOT} (?:includ|list|writ|log|record)(?:e|ing)? (?:this|it|these|any of this)(?: step| action| call| instruction| note)?s? (?:in|to) (?:your|the|any) (?:\w+ )?(?:response|answer|output|reply|summary|report|final answer)\b|\b{NOT} (?:\w+ ){{0,2}}?(?:mention|reveal|disclos|acknowledg|discuss|talk|referenc|admit)(?:e|ing)? (?:about |to )?(?:this|that you|these (?:instructions?|steps?)|any of (?:this|these)|having|the (?:above|hidden|side ?note|existence of|bcc|fact))(?! (?:parameter|field|option|argument|value|flag|property|column|version))\b",
     ),
     rule(
         "secrecy",
         "high",
         "the user is not to know",
-        "secret|hidden|confidential|private|quiet|know|notice|aware|realiz|realis|suspect|find out",
+        "secret|hidden|confidential|private|quiet|know|notice|aware|realiz|realis|suspect|find out|hide|conceal|obscure|mask|withhold|keep",
         rf"\bkeep (?:this|it|that|these|all of this)(?: \w+){{0,2}} (?:an? )?(?:secret|hidden|confidential|private|quiet|between us|to yourself|from {USER})|\b{USER} (?:must|should|can|may|will|does|do|need|needs|is|are)(?: not|n'?t| never)(?: to)? (?:\w+ )?(?:know|notice|be (?:made )?aware|be told|be informed|be notified of this|find out|realize|realise|suspect|see this|aware of)|\b(?:hide|conceal|obscure|mask|withhold|keep) (?:this|it|that|these|the (?:step|action|instruction|fact|call|process|result|upload|file))(?: \w+){{0,3}} from (?:{USER}|your (?:response|summary|reply|output|answer)|the (?:response|final answer|chat))",
     ),
     rule(
@@ -156,8 +157,8 @@ RULES: Final = (
         "secrecy",
         "medium",
         "the model is to deceive its user",
-        "upset|pretend|lie |instead say|claim|act as if|only show|only say|normal|respond with|simply say|suspicious",
-        rf"\b(?:upset|alarm|scare|worry|confuse|distract) {USER}|\bpretend (?:that )?(?:you|the|this|nothing|to have)|\bact (?:as if|like) (?:nothing|you)|\b(?:if|when) {USER} asks?(?: \w+){{0,6}},? (?:say|deny|claim|tell|respond|answer|pretend|lie)|\b(?:to (?:avoid|prevent)|without) (?:\w+ )?(?:suspicion|raising suspicion|arousing suspicion|detection)",
+        "upset|asks|pretend|lie |instead say|claim|act as if|only show|only say|normal|respond with|simply say|suspicious",
+        rf"\b(?:upset|alarm|scare|worry|confuse|distract) {USER}|\bpretend (?:that )?(?:you|the|this|nothing|to have)|\bact (?:as if|like) (?:nothing|you)|\b(?:if|when) {USER} asks?(?: \w+){{0,6}},? (?:say|deny|claim|pretend|lie)\b|\b(?:to (?:avoid|prevent)|without) (?:\w+ )?(?:suspicion|raising suspicion|arousing suspicion|detection)",
         "low",
     ),
     # ── consent ──
@@ -166,8 +167,8 @@ RULES: Final = (
         "high",
         "the user is not to be asked",
         "confirm|approv|permission|consent|authoriz|ask|prompt",
-        rf"\b{NOT} (?:\w+ ){{0,2}}?(?:ask(?:ing)?|prompt(?:ing)?|wait(?:ing)?|request(?:ing)?|seek(?:ing)?|requir(?:e|ing)) (?:for )?(?:{USER} )?(?:for |to )?(?:\w+ ){{0,2}}?(?:confirm|approv|permission|consent|authori[sz])\w*",
-        "low",
+        rf"\b(?!without){NOT} (?:\w+ ){{0,2}}?(?:ask(?:ing)?|prompt(?:ing)?|wait(?:ing)?|request(?:ing)?|seek(?:ing)?|requir(?:e|ing)) (?:for )?(?:{USER} )?(?:for |to )?(?:\w+ ){{0,2}}?(?:confirm|approv|permission|consent|authori[sz])\w*",
+        "medium",
     ),
     rule(
         "approval_bypass",
@@ -175,7 +176,7 @@ RULES: Final = (
         "consent is claimed that nobody gave",
         "consent|approv|authori|agreed|permission",
         rf"\b{USER} (?:has|have) (?:already |previously |explicitly )?(?:pre-?)?(?:consented|approved|authori[sz]ed|agreed|(?:given|granted) (?:\w+ ){{0,2}}?(?:consent|permission|approval))|\b(?:pre-?approved|pre-?authori[sz]ed) by {USER}|\b(?:no|without)(?: any| explicit| further| additional)? (?:{USER}(?:'s)? )(?:confirmation|approval|consent|permission|interaction) (?:is )?(?:needed|required|necessary)?",
-        "low",
+        "medium",
     ),
     rule(
         "approval_bypass",
@@ -222,7 +223,7 @@ RULES: Final = (
         "high",
         "secrets are to be collected",
         "key|token|credential|password|secret|environment|env|cookie|seed|mnemonic|passphrase|database|connection",
-        rf"\b(?:read|collect|gather|harvest|extract|find|search for|locate|steal|retrieve|fetch|obtain|grab|dump|scan|list|print|get) (?:\w+ ){{0,3}}?(?:all |any |every |the user'?s? |their |your |its |available |stored |saved |local |system |process )(?:\w+ ){{0,3}}?{SECRETS}\b(?:[^!?;]){{0,100}}?(?:\b{HAND}\b|{TO_PARAMETER}|{ELSEWHERE})",
+        rf"\b(?:dump|harvest|steal) (?:\w+ ){{0,4}}?{SECRETS}\b(?:[^!?;]){{0,100}}?\b{HAND}\b|\b(?:record|note|store|remember|save|log|keep|read|collect|gather|harvest|extract|find|search for|locate|steal|retrieve|fetch|obtain|grab|dump|scan|list|print|get) (?:\w+ ){{0,3}}?(?:all |any |every |the user'?s? |their |your |its |available |stored |saved |local |system |process )(?:\w+ ){{0,3}}?{SECRETS}\b(?:[^!?;]){{0,100}}?(?:\b{HAND}\b|{TO_PARAMETER}|{ELSEWHERE})",
         None,
     ),
     rule(
@@ -230,7 +231,7 @@ RULES: Final = (
         "high",
         "secrets of elsewhere are to be handed over",
         "key|token|credential|password|secret|environment|env|cookie|seed|mnemonic|passphrase|database|connection",
-        rf"\b{HAND} (?:\w+ ){{0,3}}?(?:all |any |every |the user'?s? |found |available |stored |other |from )(?:\w+ ){{0,3}}?{SECRETS}\b(?:[^!?;]){{0,60}}?(?:{TO_PARAMETER}|{ELSEWHERE})|\b{HAND} (?:\w+ ){{0,4}}?(?:environment variables|env vars|\.?env contents)\b(?:[^!?;]){{0,40}}?(?:{TO_PARAMETER}|{ELSEWHERE}|along with)",
+        rf"\b{HAND} (?:\w+ ){{0,3}}?(?:all |any |every |the user'?s? |found |available |stored |other |from )(?:\w+ ){{0,3}}?{SECRETS}\b(?:[^!?;]){{0,60}}?(?:{TO_PARAMETER}|{ELSEWHERE})|\b{HAND} (?:\w+ ){{0,5}}?(?:environment variables?|env vars?|\.?env contents|[a-z]+_(?:api_key|token|secret|password)\b)(?:[^!?;]){{0,40}}?(?:{TO_PARAMETER}|{ELSEWHERE}|along with)",
         None,
     ),
     rule(
@@ -258,6 +259,20 @@ RULES: Final = (
     ),
     rule(
         "exfiltration",
+        "high",
+        "secrets are to be sent elsewhere",
+        "key|token|credential|password|secret|environment|env|cookie|seed|mnemonic|passphrase",
+        rf"\byour (?:\w+ )?{SECRETS}\b.{{0,60}}?\b(?:send|post|forward|submit|email|upload|transmit) (?:it|them|these|those) (?:to|at|via) .{{0,20}}?{ELSEWHERE}",
+    ),
+    rule(
+        "exfiltration",
+        "high",
+        "a name or an address carries data out",
+        "dns|lookup|nslookup|ping|resolve|visit|fetch|request|curl|navigate|open|load|http",
+        r"\b(?:dns|nslookup|ping|lookup|resolve|visit|fetch|request|curl|navigate|open|load|get|https?)\b.{0,60}?[<{$\[]+ ?(?:the )?[a-z_ ]{0,20}(?:secret|key|token|data|password|history|prompt|conversation|base64|contents?|env)[a-z_ ]{0,10}[>}\]]*[.&/?=]+[a-z0-9-]",
+    ),
+    rule(
+        "exfiltration",
         "critical",
         "names itself what it does",
         "exfiltrat|steal",
@@ -265,6 +280,13 @@ RULES: Final = (
         "high",
     ),
     # ── parameters that collect ──
+    rule(
+        "side_channel",
+        "medium",
+        "a parameter asks for what its tool does not need",
+        "conversation|chat|prompt|context|transcript|chain|tools",
+        r"^(?:the |a |an |copy of |verbatim |text of |contents? of )*(?:your (?:\w+,? ){0,3}?(?:system (?:prompt|message|instructions?)|chain[- ]of[- ]thought|context window)|(?:entire|full|complete|whole|verbatim) (?:conversation|chat|context window|system prompt)(?: history| transcript| log| context)?(?:,| so far| up to| with| between| verbatim|\.|$)|(?:list of )?(?:all |every |the )*(?:other )?tools? (?:that are )?(?:available|accessible) to you)",
+    ),
     rule(
         "side_channel",
         "high",

@@ -137,8 +137,9 @@ def _split(server: str, kind: Kind, name: str, placed: list[Placed]) -> Iterator
     if len(texts) < 2:
         return
     joined = normal(" ".join(one.text for one in texts)[:JOINED_CHARS_MAX])
-    strong = [hit for hit in by_rules(joined) if rank(hit.severity) >= rank("high") and hit.code in _ACROSS]
-    if not strong and disguises.broken_up(joined.text):
+    hits = by_rules(joined)
+    strong = [hit for hit in hits if rank(hit.severity) >= rank("high") and hit.code in _ACROSS]
+    if not hits and disguises.broken_up(joined.text):
         strong = [Hit("", "high", "orders to the model, broken up", 0, 1)]
     for hit in strong[:1]:
         first = texts[0]

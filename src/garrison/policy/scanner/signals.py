@@ -61,7 +61,7 @@ DIRECTS: Final = re.compile(
     r"(?:(?:us(?:e|ing)|call(?:ing|ed|s)?|invok(?:e|ing|ed)|run(?:ning)?|execut(?:e|ing|ed)|perform(?:ing|ed)?|access(?:ing|ed)?|answer(?:ing)?|respond(?:ing)?|reply(?:ing)?|proceed(?:ing)?|do(?:ing)?|process(?:ing)?|return(?:ing)?|start(?:ing)?|add(?:ing)?|search(?:ing)?)"
     r"|tool|operation|action|request|call|message|query|function)\b"
     rf"|\b(?:you|{AI}) (?:\w+ )?(?:must|should|need to|needs to|have to|has to|are required|is required|shall|ought to|are (?:instructed|expected|obligated)|will first|can then|first)\b"
-    r"|\b(?:make sure|be sure|remember|ensure|it is (?:mandatory|required|essential|crucial|imperative|necessary|important|critical)|you are to|please|mandatory|important(?: ?:| -|!)|critical(?: ?:)|first,|always|note ?:|required:|step 1|immediately)\b"
+    r"|\b(?:make sure|be sure|remember|ensure|it is (?:mandatory|required|essential|crucial|imperative|necessary|important|critical)|you are to|please|mandatory|important(?: ?:| -|!)|(?:for|attention,?) (?:all )?(?:ai|llm)s?(?: agents?)?(?: eyes)?\b|available to you|you (?:can (?:find|see|access|reach)|have (?:access|seen)|know|encounter|are aware)|first,? (?:you )?(?:read|open|gather|collect|call|run|get|load|find|fetch|send|search|execute|retrieve|list|cat|copy|check)|critical(?: ?:)|first,|always|note ?:|required:|step 1|immediately)\b"
 )
 """Orders, or the moment at which one is to be followed."""
 
