@@ -73,6 +73,11 @@ class Log:
         """Write something that is no entry, to see whether writing works again. Raises if not."""
         self.note(self.append((), marks=[("probe", self.mark("probe") + 1)]))
 
+    @property
+    def unsigned(self) -> int:
+        """Entries that no checkpoint vouches for yet."""
+        return self._store.size() - next((size for size, _ in self._store.checkpoints(newest_only=True)), 0)
+
     def checkpoint(self) -> Checkpoint | None:
         """Vouch for the log as it is now. Returns the newest checkpoint, which is an older one if nothing came since;
         None of an empty log."""

@@ -175,7 +175,8 @@ class PostgresStore:
 
     def checkpoints(self, newest_only: bool = False) -> Iterator[tuple[int, str]]:
         query: LiteralString = "SELECT size, note FROM ledger_checkpoints ORDER BY size "
-        for size, note in self._rows(query + ("DESC LIMIT 1" if newest_only else "ASC")):
+        found = self._run(query + "DESC LIMIT 1") if newest_only else self._rows(query + "ASC")
+        for size, note in found:
             yield int(size), str(note)
 
     def add_checkpoint(self, size: int, text: str) -> None:

@@ -52,8 +52,8 @@ class Writer(threading.Thread):
         self._spool = spool
         self._window_s = window_s
         self._rhythm = rhythm
-        self._unsigned = 0
-        self._sign_at_s = float("inf")
+        self._unsigned = log.unsigned
+        self._sign_at_s = time.monotonic() + rhythm.window_s
         self._pending = Batch()
         self._hurry = threading.Event()
         self._closing = False
@@ -155,6 +155,7 @@ class Writer(threading.Thread):
         try:
             self._log.checkpoint()
         except Exception as error:  # noqa: BLE001 (boundary: the entries are safe; the next checkpoint covers them too)
+            self._unsigned, self._sign_at_s = 1, time.monotonic() + self._rhythm.window_s
             _log.error("no checkpoint could be signed", extra={"reason": f"{type(error).__name__}: {error}"})
 
     def _note(self, head: Head) -> None:
