@@ -224,6 +224,8 @@ class Gateway:
         audit = Audit(parts.ledger, parts.clock, time.monotonic_ns, parts.bodies)
         limit = self.limit = _limit(parts)
         self.streams.opened = limit.give_back
+        authenticate = Authenticate(parts.authenticator, _allowance(authoriser))
+        self.streams.stays = authenticate.still_knows
         retry = Retry(parts.retry, directory, parts.metrics, random.random)
         intent = Intent(parts.ledger, parts.clock, durable=durable, bodies=parts.bodies)
         forward = Forward(
@@ -241,7 +243,7 @@ class Gateway:
             observe,
             self.shed,
             audit,
-            Authenticate(parts.authenticator, _allowance(authoriser)),
+            authenticate,
             Admit(),
             self._route(parts),
             Authorise(authoriser),

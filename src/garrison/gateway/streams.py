@@ -72,6 +72,8 @@ class Streams:
         self._bounds = bounds
         self.opened: Callable[[Call], None] = lambda call: None
         """Told of each call that became a stream, and that no limit on calls concerns any more."""
+        self.stays: Callable[[Call], bool] = lambda call: True
+        """Whether whoever opened a stream is still known; else it is closed at its next sign of life."""
         self._open: dict[Call, _Stream] = {}
         self._of_session: dict[str, list[Call]] = {}
         self._older: set[Call] = set()
@@ -207,7 +209,10 @@ class Streams:
         due, self._due = left[:AT_ONCE], left[AT_ONCE:]
         for call in due:
             if call in self._open:
-                call.sink.keep_alive_comment()
+                if self.stays(call):
+                    call.sink.keep_alive_comment()
+                else:
+                    self._close(call, None)
         if self._open:
             parts = math.ceil(len(self._open) / AT_ONCE)
             self._timer = asyncio.get_running_loop().call_later(KEEP_ALIVE_S / parts, self._tick)

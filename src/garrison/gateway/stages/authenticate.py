@@ -55,6 +55,17 @@ class Authenticate(Stage):
                 failure.challenge = resources.challenge(_resource(call), "insufficient_scope", scopes)
         return outcome
 
+    def still_knows(self, call: Call) -> bool:
+        """Whether what was presented then would still do: keys are revoked, tokens expire, streams stay open."""
+        presented, principal = reading_of(call.request.head).key, call.principal
+        if not presented or principal is None:
+            return True
+        try:
+            known = self._authenticator.known(presented, call.endpoint)
+        except GarrisonError:  # the keys cannot be read: no reason to end what goes on
+            return True
+        return known is not None and known[0].id == principal.id
+
     async def _later(self, call: Call, found: Awaitable[Principal]) -> None:
         """An issuer's keys have to be read first."""
         try:
