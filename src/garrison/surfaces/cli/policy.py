@@ -134,5 +134,6 @@ def _tell(results: Sequence[Found], output: Form) -> None:
     wrong = [one for one in results if one.why]
     for one in wrong:
         say(f"{one.place}: {one.name}\n  - expected {one.expected}\n  + decided  {one.decided or '?'} ({one.rule})")
-        say(f"  {one.why}")
+        if one.decided in ("", one.expected):
+            say(f"  {one.why}")
     say(f"{len(results) - len(wrong)} of {len(results)} tests went well")
