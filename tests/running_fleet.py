@@ -137,6 +137,9 @@ class _Control:
         await self.fleet.supervisor.restart(name)
         await self.fleet.directory.settled()
 
+    async def withdraw(self, server: str, principal: str) -> None:
+        """There are no other workers."""
+
     def __getattr__(self, name: str) -> Any:
         raise AssertionError(f"there is no node here that could do this: {name}")
 

@@ -54,7 +54,7 @@ const provider = new Provider(issuer, {
 });
 
 // RFC 8693: a token for another resource, for the one whom the given token speaks of.
-provider.registerGrantType(EXCHANGE, async (ctx, next) => {
+provider.registerGrantType(EXCHANGE, async (ctx) => {
   const { subject_token: subject, resource } = ctx.oidc.params;
   const { payload } = await jwtVerify(subject, createLocalJWKSet({ keys: published }), { issuer });
   const info = { scope: scopes, audience: resource, accessTokenFormat: 'jwt', jwt: { sign: { alg: 'ES256' } } };
@@ -64,7 +64,6 @@ provider.registerGrantType(EXCHANGE, async (ctx, next) => {
     access_token: await token.save(), token_type: 'Bearer', expires_in: token.expiration,
     issued_token_type: 'urn:ietf:params:oauth:token-type:access_token',
   };
-  await next();
 }, new Set(['subject_token', 'subject_token_type', 'requested_token_type', 'resource', 'audience', 'scope']), ['resource']);
 
 async function agree(ctx) {

@@ -250,6 +250,9 @@ class Node:
         await self._workforce.all_do("restart", name, timeout_s=APPLY_S)
         await self.fleet.directory.settled()
 
+    async def withdraw(self, server: str, principal: str) -> None:
+        await self._workforce.all_do("withdraw", [server, principal], timeout_s=METRICS_S)
+
     def stop(self, principal: str) -> None:
         self._record("fleet.stop_asked", {}, principal)
         self._server.should_exit = True

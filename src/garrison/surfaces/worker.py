@@ -115,6 +115,9 @@ class WorkerProcess:
         if order == "settle":
             await self._until_settled()
             return True
+        if order == "withdraw":
+            self.fleet.sign_ins.withdraw(*detail)
+            return True
         if order == "metrics":
             return dump(self.fleet.metrics)
         raise Defect("worker.order", f"there is no order {order}")

@@ -138,16 +138,16 @@ class Source:
         """The next token of a sign-in. Whatever only a person can change raises `SignInNeeded`."""
         server, principal, store = self._spec.name, self._principal, self._means.store
         if before is None:
-            raise SignInNeeded(server, principal, "nobody has signed in")
+            raise self._needed("nobody has signed in")
         if challenge is not None and challenge.status == 403:
             more = " ".join(wanted(challenge.header).scopes)
-            raise SignInNeeded(server, principal, f"it asks for more than was agreed to ({more[:200]})")
+            raise self._needed(f"it asks for more than was agreed to ({more[:200]})")
         if not before.refresh:
-            raise SignInNeeded(server, principal, "the sign-in has ended")
+            raise self._needed("the sign-in has ended")
         async with store.alone(server, principal):
             kept = await self.kept()
             if kept is None:
-                raise SignInNeeded(server, principal, "the sign-in was withdrawn")
+                raise self._needed("the sign-in was withdrawn")
             if kept != before and kept.is_good(self._now_s()):
                 return kept
             token = await self._next(kept)
@@ -162,7 +162,11 @@ class Source:
         except Refusal as refusal:
             if refusal.reason not in FINAL:
                 raise
-            raise SignInNeeded(self._spec.name, self._principal, f"the sign-in has ended ({refusal.reason})") from None
+            raise self._needed(f"the sign-in has ended ({refusal.reason})") from None
+
+    def _needed(self, why: str) -> SignInNeeded:
+        is_administrator = self._principal == self._means.administrator
+        return SignInNeeded(self._spec.name, self._principal, why, is_administrator=is_administrator)
 
     def _now_s(self) -> float:
         return self._means.clock.wall_ns() / 1e9

@@ -25,13 +25,11 @@ log = logging.getLogger("garrison.identity")
 class SignInNeeded(Unavailable):
     """Somebody has to sign in at the server's authorisation server before calls of `principal` can be made."""
 
-    def __init__(self, server: str, principal: str, why: str) -> None:
-        hint = f"garrison auth login {server}" + (f" --as {principal}" if principal else "")
+    def __init__(self, server: str, principal: str, why: str, *, is_administrator: bool = False) -> None:
+        hint = f"garrison auth login {server}" + ("" if is_administrator else f" --as {principal}")
         super().__init__("server.auth_needed", f"server {server} needs a sign-in: {why}", hint)
         self.server = server
         self.principal = principal
-        self.url = ""
-        """Where to sign in, once somebody has prepared it."""
 
 
 class HeldToken:

@@ -155,8 +155,12 @@ class SignIns:
 
     async def end(self, server: str, principal: str) -> bool:
         """Forget what was agreed to; whether there was anything."""
-        self._credentials.forget(server, principal)
+        self.withdraw(server, principal)
         return await asyncio.to_thread(self._means.store.forget, server, principal)
+
+    def withdraw(self, server: str, principal: str) -> None:
+        """Show nothing any more, in this process."""
+        self._credentials.forget(server, principal)
 
     def principals(self, server: str) -> list[str]:
         """Who has signed in there through this process, or been renewed by it; keys are known otherwise."""

@@ -15,7 +15,7 @@ from garrison.kernel.errors import GarrisonError
 from garrison.kernel.outbox import Outbox
 from garrison.protocol.transports.known_heads import KnownHeads
 from garrison.protocol.transports.origin import Origin
-from garrison.protocol.transports.outbound import Way, why_not
+from garrison.protocol.transports.outbound import Way, usual_tls, why_not
 
 CLOSE_TIMEOUT_S = 1.0
 LINKS_MAX = 256
@@ -289,7 +289,7 @@ class LinkPool:
     def __init__(self, origin: Origin, *, way: Way | None = None, tls_context: ssl.SSLContext | None = None) -> None:
         self._origin = origin
         self._way = way or Way()
-        self._tls = (tls_context or ssl.create_default_context()) if origin.tls else None
+        self._tls = (tls_context or usual_tls()) if origin.tls else None
         self._idle: list[Link] = []
         self._links: set[Link] = set()
         self._connecting: set[asyncio.Task[None]] = set()

@@ -7,10 +7,12 @@ name. Proxies that the environment names are not used: behind one, nobody could 
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TypeVar
 
 from garrison.kernel.errors import Denied, GarrisonError
@@ -31,6 +33,17 @@ async def system_addresses(host: str, port: int) -> Sequence[str]:
     """As the machine's own resolver has them."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+def usual_tls() -> ssl.SSLContext:
+    """Who is trusted on this machine, hostnames verified; one for all connections, since reading it takes long."""
+    return _tls(os.environ.get("SSL_CERT_FILE", ""), os.environ.get("SSL_CERT_DIR", ""))
+
+
+@lru_cache(maxsize=4)
+def _tls(file: str, folder: str) -> ssl.SSLContext:
+    """OpenSSL looks at these two variables itself."""
+    return ssl.create_default_context()
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,10 @@ class NodeControl(Protocol):
 
     async def restart(self, name: str, principal: str) -> None: ...
 
+    async def withdraw(self, server: str, principal: str) -> None:
+        """What this principal agreed to at a server counts no more, in no process."""
+        ...
+
     async def pins_changed(self) -> None:
         """Somebody has approved or revoked pins: everybody takes that over."""
         ...
@@ -87,7 +91,10 @@ def make_app(node: NodeControl) -> Starlette:
         Route("/api/v1/stop", only.administrators("fleet.stop", admin.stop), methods=["POST"]),
         Route("/api/v1/servers/{name}/restart", only.administrators("server.restart", admin.restart), methods=["POST"]),
     ]
-    routes += _sign_in_routes(SignInRoutes(lambda: node.fleet, lambda name, who: node.restart(name, who)), only)
+    sign_in = SignInRoutes(
+        lambda: node.fleet, lambda name, who: node.restart(name, who), lambda name, who: node.withdraw(name, who)
+    )
+    routes += _sign_in_routes(sign_in, only)
     routes += _approval_routes(ApprovalRoutes(lambda: node.fleet), only)
     return Starlette(routes=routes, exception_handlers={GarrisonError: on_garrison_error})
 

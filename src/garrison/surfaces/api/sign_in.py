@@ -30,13 +30,17 @@ _STATUS = {Kind.NOT_FOUND: 404, Kind.DENIED: 403, Kind.LIMITED: 429, Kind.INVALI
 _TOKEN_PRINCIPAL = re.compile(r"[A-Za-z0-9._-]{1,253}:[A-Za-z0-9-]{0,40}:[0-9a-f]{24}")
 
 Restart = Callable[[str, str], Awaitable[None]]
+Withdraw = Callable[[str, str], Awaitable[None]]
 
 
 class SignInRoutes:
-    """`restart(server, principal)` lets a server begin anew, for which somebody has just signed in."""
+    """`restart(server, who asks)` lets a server begin anew, for which the administrator has just signed in or out;
+    `withdraw(server, principal)` has other workers show nothing for a principal any more.
+    """
 
-    def __init__(self, fleet: Callable[[], Fleet], restart: Restart) -> None:
+    def __init__(self, fleet: Callable[[], Fleet], restart: Restart, withdraw: Withdraw) -> None:
         self._fleet = fleet
+        self._withdraw = withdraw
         self._restart = restart
 
     # ── for browsers ──
@@ -91,6 +95,7 @@ class SignInRoutes:
         fleet, server = self._fleet(), request.path_params["name"]
         principal, _ = self._principal(request.query_params.get("principal", ""))
         found = await fleet.sign_ins.end(server, principal)
+        await self._withdraw(server, principal)
         record_change(fleet.ledger, request.state.principal.id, "auth.signed_out", server, {"for": principal})
         if found and principal == fleet.administrator and server in fleet.directory.upstreams:
             await self._restart(server, request.state.principal.id)
