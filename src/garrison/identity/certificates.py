@@ -35,19 +35,21 @@ class Presented:
 def read_certificate(der: bytes, authorities: Sequence[x509.Certificate]) -> Presented | None:
     """None for one that cannot be read: TLS libraries take more than is well-formed."""
     try:
-        found = x509.load_der_x509_certificate(der)
+        return _read(x509.load_der_x509_certificate(der), authorities)
+    except Exception:  # noqa: BLE001 (boundary to the parser of what strangers send, which has errors of many kinds)
+        return None
+
+
+def _read(found: x509.Certificate, authorities: Sequence[x509.Certificate]) -> Presented:
+    try:
         names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
-        names = None
-    except ValueError:
-        return None
-    uris = names.get_values_for_type(x509.UniformResourceIdentifier) if names is not None else []
-    dns = names.get_values_for_type(x509.DNSName) if names is not None else []
+        names = x509.SubjectAlternativeName([])
     return Presented(
         fingerprint_of(found),
         found.subject.rfc4514_string(),
-        tuple(uris),
-        tuple(name.lower() for name in dns),
+        tuple(names.get_values_for_type(x509.UniformResourceIdentifier)),
+        tuple(name.lower() for name in names.get_values_for_type(x509.DNSName)),
         next((fingerprint_of(one) for one in authorities if _issued(one, found)), ""),
         int(found.not_valid_after_utc.timestamp() * 1e9),
     )
