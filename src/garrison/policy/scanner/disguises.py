@@ -69,7 +69,6 @@ TELLING: Final = [
     "readtheenvfile",
     "readetcpasswd",
     "catetcpasswd",
-    "userspassword",
 ]
 """What remains of orders when everything but letters is taken away."""
 _ROT13: Final = tuple(codecs.encode(word, "rot13") for word in TELLING)

@@ -14,6 +14,7 @@ from garrison.policy.scanner.normal import Normal, leet_views, normal
 from garrison.policy.scanner.rules import RULES, Rule
 from garrison.policy.scanner.rules_more import MORE
 from garrison.policy.scanner.signals import DETECTS, DIRECTS, PRESSURE, QUOTING, SECRECY_HINT
+from garrison.policy.scanner.suspicion import CERTAIN, SUSPECT, suspicion
 
 READ_CHARS_MAX: Final = 65_536
 """So much of one text is read by the rules; what is longer is a finding by its size."""
@@ -65,11 +66,19 @@ def by_rules(flat: Normal, *, directed: bool = False) -> list[Hit]:
             severity = rule.severity if speaks else rule.bare
             assert severity is not None
             hits.append(_hit(rule, severity, flat, *found.span()))
+    hits += _suspicious(flat)
     for rule in rules_for(text):
         found = rule.pattern.search(text)
         if found is not None:
             hits.append(_hit(rule, rule.severity, flat, *found.span()))
     return hits
+
+
+def _suspicious(flat: Normal) -> Iterator[Hit]:
+    total, start, end = suspicion(flat.text) if len(flat.text) >= 24 else (0.0, 0, 0)
+    if total >= SUSPECT and not _is_told_about(flat.text, start, end):
+        severity: Severity = "high" if total >= CERTAIN else "medium"
+        yield Hit("scan.model_directive", severity, "has several signs of orders to the model", *flat.span(start, end))
 
 
 def speaks_to_model(text: str) -> bool:
@@ -80,13 +89,16 @@ def speaks_to_model(text: str) -> bool:
 def _hit(rule: Rule, severity: Severity, flat: Normal, start: int, end: int) -> Hit:
     if _is_told_about(flat.text, start, end):
         return Hit(rule.code, "low", f"{rule.why} (told about, it seems)", *flat.span(start, end))
+    if rule.code == "scan.secrecy" and _UNTIL.search(flat.text, end, end + 100):
+        return Hit(rule.code, "low", f"{rule.why} (for a while)", *flat.span(start, end))
     if rule.code == "scan.dangerous_command" and _REFUSED.search(flat.text, max(0, start - 60), end + 40):
         return Hit(rule.code, "low", f"{rule.why} (refused, it seems)", *flat.span(start, end))
     return Hit(rule.code, severity, rule.why, *flat.span(start, end))
 
 
+_UNTIL: Final = re.compile(r"\b(?:until|unless|before you have|without first)\b")
 _REFUSED: Final = re.compile(
-    r"reject|block|refus|not allowed|forbid|prevent|prohibit|den(?:y|ied)|disallow|dangerous|destructive|never run|such as"
+    r"reject|block|refus|not allowed|forbid|prevent|prohibit|den(?:y|ied)|disallow|dangerous|destructive|never run|such"
 )
 
 

@@ -26,7 +26,7 @@ MORE: Final = (
         "high",
         "gives orders for when another tool is used",
         "_|email|mail|message|file|payment|transfer|transaction|commit|sms|slack|whatsapp",
-        rf"\b{_WHEN} (?:\w+ ){{0,4}}?(?:send(?:ing|s)? (?:\w+ ){{0,2}}?(?:emails?|messages?|sms|mail|payments?|files?)|email(?:ing)?|transfer(?:ring)? (?:\w+ )?(?:money|funds|crypto)|mak(?:e|ing) (?:\w+ )?(?:payments?|transfers?|transactions?)|commit(?:ting)?|writ(?:e|ing) (?:\w+ )?files?|push(?:ing)? code|deploy\w*|(?:the )?['\"`]?{_TOOL}['\"`]?(?: tool)?(?: is)? (?:used|called|invoked|available|executed|run)|(?:using|calling|invoking|executing|running) (?:the )?['\"`]?{_TOOL})\b.{{0,80}}?\b(?:always |also |must |should |instead |first |silently |secretly |never )+(?:\w+ ){{0,3}}?(?:bcc|cc|add|include|send|forward|redirect|change|replace|set|use|attach|append|copy|insert|route|modif|call|pass)",
+        rf"\b{_WHEN} (?:\w+ ){{0,4}}?(?:send(?:ing|s)? (?:\w+ ){{0,2}}?(?:emails?|messages?|sms|mail|payments?|files?)|email(?:ing)?|transfer(?:ring)? (?:\w+ )?(?:money|funds|crypto)|mak(?:e|ing) (?:\w+ )?(?:payments?|transfers?|transactions?)|commit(?:ting)?|writ(?:e|ing) (?:\w+ )?files?|push(?:ing)? code|deploy\w*|(?:the )?['\"`]?{_TOOL}['\"`]?(?: tool)?(?: is)? (?:used|called|invoked|available|executed|run)|(?:using|calling|invoking|executing|running) (?:the )?['\"`]?{_TOOL})\b.{{0,80}}?\b(?:always |also |must |should |instead |first |silently |secretly |never )+(?:\w+ ){{0,3}}?(?:bcc|cc|add|include|send|forward|redirect|change|replace|attach|append|copy|insert|route|modif)",
         "medium",
     ),
     rule(

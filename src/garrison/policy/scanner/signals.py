@@ -22,7 +22,7 @@ FILES: Final = (
     r"(?:\.ssh\b|\bid[_ ](?:rsa|ed25519|ecdsa|dsa)\b|/etc/(?:passwd|shadow|sudoers)|\.aws/?\b|\.kube/?config|\.netrc|\.npmrc|\.pypirc"
     r"|\.git-credentials|\.gnupg|\.docker/config|mcp\.json|claude_desktop_config|\.cursor/|\.bash_history|\.zsh_history|\.bashrc|\.zshrc"
     r"|(?<![\w.])\.env(?:\.\w+)?\b|wallet\.dat|\bkeychain\b|login data\b|cookies\.sqlite|/proc/self/environ|\bcredentials\.json|authorized_keys"
-    r"|\.config/gcloud|\bservice[-_]account[\w-]*\.json|\bsecrets?\.(?:ya?ml|json|env|toml)|\.pem\b|\bssh (?:private )?keys?\b|\.pgpass|\.my\.cnf"
+    r"|\.config/gcloud|\bservice[-_]account[\w-]*\.json|\bsecrets?\.(?:ya?ml|json|env|toml)|\.pem\b|\b(?:user'?s?|private|your|their) ssh (?:private )?keys?\b|\bssh private keys?\b|\.pgpass|\.my\.cnf"
     r"|\bprivate ssh key|\.vault-token|\bkubeconfig\b|/\.config/|\.terraformrc|\.tfstate|/var/run/secrets|shadow file|\bsam database\b)"
 )
 SECRETS: Final = (
