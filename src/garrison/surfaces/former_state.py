@@ -84,7 +84,8 @@ def _desired(home: Home, version: str) -> Desired | None:
 def _servers(found: Standing, wanted: Desired | None) -> list[dict[str, Any]]:
     """Those that were desired, and whatever else ran."""
     specs = wanted.servers if wanted is not None else {}
-    names = [*specs, *(name for name in found.servers if name not in specs)]
+    others = [name for name, seen in found.servers.items() if name not in specs and seen.state != "stopped"]
+    names = [*specs, *others]
     return [_server(name, found, wanted) for name in names]
 
 
