@@ -288,7 +288,7 @@ def test_an_end_that_was_cut_off_is_put_on_the_record(place: Place) -> None:
     older = Place(place.path.with_name("other.sqlite"), "")
     record_once(older, entry(1))
     head = older.path.with_suffix(".head").read_bytes().replace(b"0001 ", b"0009 ")
-    place.path.with_suffix(".head").write_bytes(head)
+    place.beside.with_suffix(".head").write_bytes(head)
     Ledger(place.path, LedgerSettings(url=place.url)).close()
     [gap] = tail(place, 1)
     assert (gap.entry.action, gap.entry.detail) == (

@@ -183,7 +183,7 @@ class Ledger:
         """Put into the database what killed processes had accepted. Returns the spool for our own use."""
         if not self.settings.spool_bytes:
             return None
-        own, *others = take_spools(self._path, self.settings.spool_bytes)
+        own, *others = take_spools(self._place.beside, self.settings.spool_bytes)
         for spool in (own, *others):
             bodies = spool.recover(log.mark(spool.name))
             if bodies:

@@ -42,7 +42,7 @@ class Log:
         self._store = open_store(place, create=create)
         try:
             found = self._prepare()
-            self._head_file = HeadFile(place.path)
+            self._head_file = HeadFile(place.beside)
             if found is not None:
                 self.note(found)
             self._keys = KeyFile(place.key, self.origin)
@@ -134,12 +134,12 @@ class Log:
 
     def _begin(self) -> None:
         self._store.set_fact("origin", f"garrison/ledger/{secrets.token_hex(8)}")
-        if read_head(self._place.path) is None:  # one that is there belongs to a ledger that was lost
-            create_head(self._place.path)
+        if read_head(self._place.beside) is None:  # one that is there belongs to a ledger that was lost
+            create_head(self._place.beside)
 
     def _gap(self) -> dict[str, object] | None:
         """What is missing at the end, when the head file knows more than the database."""
-        kept, size = read_head(self._place.path), self._frontier.size
+        kept, size = read_head(self._place.beside), self._frontier.size
         if kept is None:
             return {"reason": "the head file is missing or unreadable", "last_seq": size}
         if kept.seq > size:

@@ -79,7 +79,7 @@ def public_key(place: Place, store: Store) -> PublicKey:
 
 
 def _beside(place: Place) -> Beside:
-    head = read_head(place.path)
+    head = read_head(place.beside)
     try:
         text = place.checkpoint.read_text(encoding="utf-8")
     except FileNotFoundError:

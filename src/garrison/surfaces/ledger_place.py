@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import quote
 
 from garrison.catalog.references import names, resolve
 from garrison.identity.secrets import secrets_of
@@ -29,16 +29,6 @@ def place_of_fleet(home: Home, env_name: str = "") -> Place:
     except NotFound:
         settings = configure(Wanted(Path.cwd(), env_name=env_name, environment=os.environ)).settings.values
     return place_in(home, settings.ledger.url, os.environ)
-
-
-def holds_password(url: str) -> bool:
-    """Whether a password stands in it that is no reference."""
-    try:
-        parts = urlsplit(url)
-        found = [parts.password or "", *parse_qs(parts.query).get("password", [])]
-    except ValueError:
-        return False
-    return any(one and not any(names(one)) for one in found)
 
 
 def _filled_in(home: Home, url: str, environment: Mapping[str, str]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
@@ -53,7 +53,7 @@ def load(
 ) -> LoadedSettings[Settings]:
     """All layers; the rules between settings are checked as well."""
     loaded = load_settings(Settings, file=file, file_name=file_name, environment=environment, flags=flags)
-    single = (_plaintext_rule(loaded), _redis_rule(loaded), _forward_rule(loaded))
+    single = (_plaintext_rule(loaded), _redis_rule(loaded), _ledger_rule(loaded), _forward_rule(loaded))
     rules = [rule for rule in (*single, *_tls_rules(loaded), *_network_rules(loaded)) if rule is not None]
     return replace(loaded, problems=(*loaded.problems, *rules)) if rules else loaded
 
@@ -126,6 +126,22 @@ def _tls_rules(loaded: LoadedSettings[Settings]) -> Iterator[SettingProblem]:
         yield SettingProblem(
             "edge.client_ca", message, "set it to optional or required", loaded.origins["edge.client_ca"]
         )
+
+
+def _ledger_rule(loaded: LoadedSettings[Settings]) -> SettingProblem | None:
+    url, origin = loaded.values.ledger.url, loaded.origins["ledger.url"]
+    if url and not url.startswith(("postgresql://", "postgres://", "${")):
+        hint = "postgresql://USER@HOST/DATABASE, or empty for the home's own SQLite"
+        return SettingProblem("ledger.url", "ledger.url is no address of a PostgreSQL", hint, origin)
+    try:
+        parts = urlsplit(url)
+        given = [parts.password or "", *parse_qs(parts.query).get("password", [])]
+    except ValueError:
+        return SettingProblem("ledger.url", "ledger.url cannot be read", "postgresql://USER@HOST/DATABASE", origin)
+    if all("${" in one or not one for one in given):
+        return None
+    hint = "write ${secret:NAME} in its place, and store it: `garrison secrets set NAME`"
+    return SettingProblem("ledger.url", "ledger.url holds a password in plain text", hint, origin)
 
 
 def _redis_rule(loaded: LoadedSettings[Settings]) -> SettingProblem | None:

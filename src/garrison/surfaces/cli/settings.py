@@ -15,6 +15,7 @@ from garrison.surfaces.cli.options import ConfigOption, EnvOption, OutputOption
 from garrison.surfaces.cli.output import Form, show, tell
 from garrison.surfaces.configuration import Wanted, configure
 from garrison.surfaces.settings import Settings
+from garrison.telemetry.redaction import redactor
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 
@@ -53,7 +54,8 @@ def show_settings(
 
 def _row(field: Field, loaded: LoadedSettings[Settings], origin: bool, describe: bool) -> dict[str, Any]:
     group, _, name = field.name.partition(".")
-    row = {"setting": field.name, "value": getattr(getattr(loaded.values, group), name)}
+    value = getattr(getattr(loaded.values, group), name)
+    row = {"setting": field.name, "value": redactor.text(value) if isinstance(value, str) else value}
     if origin:
         source = loaded.origins[field.name]
         row["origin"] = f"{source.source} {source.where}".strip()
