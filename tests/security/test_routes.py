@@ -58,6 +58,7 @@ DECIDED: dict[str, Who] = {
     "/api/v1/approvals/{id}/approve": "principal",
     "/api/v1/approvals/{id}/deny": "principal",
     "/api/v1/offers": "admin",
+    "/api/v1/scan": "admin",
     "/api/v1/apply": "admin",
     "/api/v1/stop": "admin",
     "/api/v1/servers/{name}/restart": "admin",

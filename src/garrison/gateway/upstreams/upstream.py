@@ -95,7 +95,7 @@ class Upstream:
         self._changed = changed
         self._tell = heard
         self._was_read = read
-        self._items: dict[str, list[object]] = {}
+        self.given: dict[str, list[object]] = {}
         """The lists as the server gave them; a method is in it as soon as its list was read once."""
         self._read_s: dict[str, float] = {}
         self._looking: set[str] = set()
@@ -124,7 +124,7 @@ class Upstream:
         return self.lists[methods.TOOLS_LIST]
 
     def has_listed(self, method: str) -> bool:
-        return method in self._items
+        return method in self.given
 
     def lapse(self, method: str) -> Lapse | None:
         """Why this list is not what the server would say now; None where it is."""
@@ -144,7 +144,7 @@ class Upstream:
     def take_over(self, spec: ServerSpec) -> None:
         """Another spec of the same instance: what is offered may have changed with it."""
         self.spec, self.sieves = spec, _sieves(spec)
-        for method, items in self._items.items():
+        for method, items in self.given.items():
             self._take(method, items)
 
     def connected(self, connection: Connection) -> None:
@@ -255,14 +255,14 @@ class Upstream:
 
     def rejudge(self) -> None:
         """The pins have changed: what is offered may be something else now."""
-        for method, items in tuple(self._items.items()):
+        for method, items in tuple(self.given.items()):
             if self._take(method, items):
                 self._changed(self.name, _NOTIFICATION[method])
 
     def distrust(self, method: str, name: str, item: object) -> None:
         """On a connection of a client's own, this entry of a list is not what is pinned: it is held for everybody."""
         is_news = self.holding.distrust(method, name, item)
-        if is_news and method in self._items and self._take(method, self._items[method]):
+        if is_news and method in self.given and self._take(method, self.given[method]):
             self._changed(self.name, _NOTIFICATION[method])
 
     def _read_soon(self, stale: Mapping[str, object] | tuple[str, ...]) -> None:
@@ -330,7 +330,7 @@ class Upstream:
         self._told.discard(method)
         if method in self._looking:
             self._looking.discard(method)
-            if not told and items == self._items.get(method) and method not in self.holding.each:
+            if not told and items == self.given.get(method) and method not in self.holding.each:
                 return
         if self._take(method, items) or told:
             self._changed(self.name, _NOTIFICATION[method])
@@ -350,7 +350,7 @@ class Upstream:
     def _take(self, method: str, items: list[object]) -> bool:
         """What the server listed becomes what is offered; whether that is something else than before."""
         self.readings += 1
-        self._items[method] = items
+        self.given[method] = items
         passed = self.holding.sift(self.spec, method, items)
         before, found = self.lists[method], definitions(self.name, method, passed, self.sieves[KIND[method]])
         self.lists = {**self.lists, method: found}

@@ -23,6 +23,7 @@ from garrison.surfaces.api.guarding import Guarding
 from garrison.surfaces.api.offers import OfferRoutes
 from garrison.surfaces.api.pins import PinRoutes
 from garrison.surfaces.api.problems import on_garrison_error
+from garrison.surfaces.api.scan import ScanRoutes
 from garrison.surfaces.api.sign_in import SignInRoutes
 from garrison.surfaces.api.whoami import whoami
 from garrison.surfaces.wiring.fleet import Fleet
@@ -82,6 +83,7 @@ def make_app(node: NodeControl) -> Starlette:
         Route("/api/v1/limits", only.administrators("limits/read", admin.limits)),
         Route("/api/v1/limits/report", only.administrators("limits/read", admin.limits_report)),
         Route("/api/v1/offers", only.administrators("offers/read", OfferRoutes(lambda: node.fleet).all)),
+        Route("/api/v1/scan", only.administrators("scan/read", ScanRoutes(lambda: node.fleet).all)),
         Route("/api/v1/audit/search", only.administrators("audit/read", AuditRoutes(lambda: node.fleet).search)),
         Route("/api/v1/audit/state", only.administrators("audit/read", AuditRoutes(lambda: node.fleet).state)),
         Route("/api/v1/pins", only.administrators("pins/read", pins.all)),

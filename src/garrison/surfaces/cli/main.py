@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "auth": ("auth", "Sign in at servers, see who has, and sign out."),
     "whoami": ("whoami", "Show whom a key or token makes of its bearer, and why."),
     "secrets": ("secrets", "Store, rotate and remove secrets that the configuration refers to."),
+    "scan": ("scan", "Look for orders to the model and hidden text in what servers offer."),
     "pins": ("pins", "See what servers are held to, what differs, and approve it."),
     "limits": ("limits", "Show what limits allow, what is used of it, and by whom."),
     "tls": ("tls", "Make certificates for trials, and show what is served."),

@@ -16,6 +16,7 @@ from garrison.surfaces.node_trust import client_context
 from garrison.surfaces.presence import NodeNote, running_node
 
 QUICK_S = 10.0
+SCAN_S = 120.0
 SIGN_IN_S = 60.0
 """Several servers are asked who gives tokens."""
 APPLY_S = 600.0
@@ -54,6 +55,10 @@ class NodeClient:
 
     def restart(self, server: str) -> dict[str, Any]:
         return self._ask("POST", f"/api/v1/servers/{quote(server, safe='')}/restart", APPLY_S)
+
+    def scan(self, server: str = "") -> dict[str, Any]:
+        """What the scanner finds in what servers list now."""
+        return self._ask("GET", f"/api/v1/scan?server={quote(server, safe='')}", SCAN_S)
 
     def limits(self, principal: str = "") -> dict[str, Any]:
         return self._ask("GET", f"/api/v1/limits?principal={quote(principal, safe='')}", QUICK_S)
