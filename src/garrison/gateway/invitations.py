@@ -1,7 +1,7 @@
 """A call needs its principal to sign in at the server first: the client is told where, in the way of its era.
 
 2025-11-25: error -32042 with a URL to open; 2026-07-28: `input_required` with one. Clients that open no URLs get an
-error that says it in words. The URL is a page of ours; it is sealed, names server and principal, and soon leads nowhere.
+error that says it in words. The URL is a page of ours, sealed for a server and a principal, and soon leads nowhere.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ class Invitation(NamedTuple):
     name: str
     ends_s: float
     nonce: str
+    scopes: tuple[str, ...] = ()
+    """What the server wants beside the usual."""
 
 
 class Invitations:
@@ -53,7 +55,7 @@ class Invitations:
         wanted = routing.askable(call).get("elicitation")
         if not isinstance(wanted, dict) or "url" not in wanted:
             return Outcome(failure=needed)
-        ticket = self.ticket(needed.server, principal.id, principal.name)
+        ticket = self.ticket(needed.server, principal.id, principal.name, needed.scopes)
         asked = {
             "mode": "url",
             "elicitationId": secrets.token_urlsafe(16),
@@ -68,9 +70,9 @@ class Invitations:
         questions = {KEY: {"method": "elicitation/create", "params": asked}}
         return Outcome(result=encode({"resultType": "input_required", "inputRequests": questions}))
 
-    def ticket(self, server: str, principal: str, name: str) -> str:
+    def ticket(self, server: str, principal: str, name: str, scopes: tuple[str, ...] = ()) -> str:
         ends_s = self._clock.wall_ns() / 1e9 + LIFE_S
-        return self._seal.seal(encode(Invitation(server, principal, name, ends_s, secrets.token_urlsafe(12))))
+        return self._seal.seal(encode(Invitation(server, principal, name, ends_s, secrets.token_urlsafe(12), scopes)))
 
     def open(self, ticket: str) -> Invitation | None:
         """None when it is not ours, or is over."""

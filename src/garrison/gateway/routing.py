@@ -10,6 +10,7 @@ from garrison.gateway.call import Call
 from garrison.gateway.heads import SESSION_END, STREAM_OPEN
 from garrison.gateway.upstreams.own import Owner
 from garrison.gateway.upstreams.upstream import Upstream
+from garrison.identity.principals import Principal
 from garrison.protocol import methods
 from garrison.protocol.messages import decode_any, members
 from garrison.protocol.versions import Era
@@ -124,10 +125,19 @@ def _personal(call: Call, upstream: Upstream) -> Owner | None:
     """The server is shown each principal's own credential: nobody uses a connection of another's."""
     if call.principal is None:
         return None
-    principal, session = call.principal.id, call.session
+    principal, session = whose(call.principal, upstream), call.session
     if session is not None:
         return Owner(session.id, upstream.name, session.capabilities, principal, principal)
     return Owner(principal, upstream.name, askable(call), principal, principal)
+
+
+def whose(principal: Principal, upstream: Upstream) -> str:
+    """Under whose name the server's credentials are kept. One that is made of a caller's token allows no more than that
+    token: it serves for no other scopes."""
+    auth = upstream.spec.auth
+    if auth is None or auth.kind != "token_exchange" or principal.scopes is None:
+        return principal.id
+    return " ".join((principal.id, *sorted(principal.scopes)))
 
 
 def askable(call: Call) -> dict[str, Any]:

@@ -83,7 +83,7 @@ class Connect(Stage):
             without_ours(call)
         auth, principal = upstream.spec.auth, call.principal
         if auth is not None and auth.kind == "token_exchange" and principal is not None and principal.kind == "token":
-            self._callers.note(principal.id, reading_of(call.request.head).key)
+            self._callers.note(routing.whose(principal, upstream), reading_of(call.request.head).key)
 
     async def _open_personal(self, call: Call, owner: Owner, upstream: Upstream) -> None:
         """Whether the shared connection serves says nothing: it shows another credential."""

@@ -55,8 +55,8 @@ class Owner(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def key(self) -> Key:
-        able = self.capabilities
-        return self.id, self.server, bytes(raw(dict(sorted(able.items())))) if able else b""
+        able = bytes(raw(dict(sorted(self.capabilities.items())))) if self.capabilities else b""
+        return self.id, self.server, able + self.principal.encode()
 
 
 class Held:

@@ -46,6 +46,8 @@ class Credentials:
         self._means = means
         self._held: dict[tuple[str, str, str], tuple[tuple[object, ...], HeldToken]] = {}
         """By server, principal and URL."""
+        self.more: dict[tuple[str, str], tuple[str, ...]] = {}
+        """Scopes that a server asked for beyond what was agreed to, by server and principal."""
 
     def of(self, spec: ServerSpec, principal: str = "") -> Credential | None:
         """For a server whose references are filled in; no principal: for the connection that all share.
@@ -63,6 +65,7 @@ class Credentials:
 
     def signed_in(self, server: str, principal: str, token: Token) -> None:
         """What is kept for them has changed."""
+        self.more.pop((server, principal), None)
         for key, (_, held) in self._held.items():
             if key[:2] == (server, principal):
                 held.take(token)
@@ -82,7 +85,7 @@ class Credentials:
             return found[1]
         if len(self._held) >= HELD_MAX:
             self._held = {each: one for each, one in self._held.items() if one[1].is_watched}
-        made = self._made(Source(self._means, spec, auth, principal))
+        made = self._made(Source(self._means, spec, auth, principal, self.more))
         self._held[key] = (edition, made)
         return made
 
@@ -93,7 +96,15 @@ class Credentials:
 class Source:
     """Where the tokens of one credential come from."""
 
-    def __init__(self, means: Means, spec: ServerSpec, auth: AuthSpec, principal: str) -> None:
+    def __init__(
+        self,
+        means: Means,
+        spec: ServerSpec,
+        auth: AuthSpec,
+        principal: str,
+        more: dict[tuple[str, str], tuple[str, ...]],
+    ) -> None:
+        self._more = more
         self._means = means
         self._spec = spec
         self._auth = auth
@@ -140,8 +151,8 @@ class Source:
         if before is None:
             raise self._needed("nobody has signed in")
         if challenge is not None and challenge.status == 403:
-            more = " ".join(wanted(challenge.header).scopes)
-            raise self._needed(f"it asks for more than was agreed to ({more[:200]})")
+            scopes = tuple(dict.fromkeys((*before.scopes, *wanted(challenge.header).scopes)))
+            raise self._needed(f"it asks for more than was agreed to ({' '.join(scopes)[:200]})", scopes)
         if not before.refresh:
             raise self._needed("the sign-in has ended")
         async with store.alone(server, principal):
@@ -164,9 +175,11 @@ class Source:
                 raise
             raise self._needed(f"the sign-in has ended ({refusal.reason})") from None
 
-    def _needed(self, why: str) -> SignInNeeded:
+    def _needed(self, why: str, scopes: tuple[str, ...] = ()) -> SignInNeeded:
         is_administrator = self._principal == self._means.administrator
-        return SignInNeeded(self._spec.name, self._principal, why, is_administrator=is_administrator)
+        if scopes:
+            self._more[self._spec.name, self._principal] = scopes
+        return SignInNeeded(self._spec.name, self._principal, why, is_administrator=is_administrator, scopes=scopes)
 
     def _now_s(self) -> float:
         return self._means.clock.wall_ns() / 1e9

@@ -17,7 +17,7 @@ import msgspec
 
 from garrison.identity.oauth.challenges import scopes_of
 from garrison.identity.oauth.places import Places
-from garrison.identity.oauth.tokens import LIFE_S, TOKEN_CHARS_MAX, Client, Token
+from garrison.identity.oauth.tokens import EARLY_S, EARLY_SHARE, LIFE_S, TOKEN_CHARS_MAX, Client, Token
 from garrison.kernel.errors import Denied, Invalid, Unavailable
 
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -91,10 +91,12 @@ class Endpoint:
         if not isinstance(access, str) or not _VALUE.fullmatch(access) or str(kind).lower() not in ("bearer", "n_a"):
             raise Invalid("auth.bad_token", f"{self._url} answered without a bearer token", "see its documentation")
         is_number = isinstance(life_s, (int, float)) and not isinstance(life_s, bool)
+        lives_s = min(max(float(life_s), 0.0), LIFE_S_MAX) if is_number and life_s is not None else LIFE_S
         client = self._client
         return Token(
             access=access,
-            ends_s=now_s + (min(max(float(life_s), 0.0), LIFE_S_MAX) if is_number and life_s is not None else LIFE_S),
+            ends_s=now_s + lives_s,
+            early_s=min(EARLY_S, lives_s * EARLY_SHARE),
             refresh=refresh if isinstance(refresh, str) and _VALUE.fullmatch(refresh) else "",
             scopes=scopes_of(found["scope"]) if isinstance(found.get("scope"), str) else (),
             issuer=self._issuer,

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from garrison.identity.oauth.challenges import is_step_up
-from garrison.identity.oauth.tokens import EARLY_S, Token
+from garrison.identity.oauth.tokens import Token
 from garrison.kernel.clock import Clock
 from garrison.kernel.errors import GarrisonError, Unavailable
 from garrison.protocol.transports.credentials import Challenge
 
-RENEW_EARLIER_S = 30.0
-"""So long before a token is of no use any more, the next one is asked for."""
 RENEW_S_MIN = 5.0
 
 Get = Callable[[Token | None, Challenge | None], Awaitable[Token]]
@@ -25,11 +23,15 @@ log = logging.getLogger("garrison.identity")
 class SignInNeeded(Unavailable):
     """Somebody has to sign in at the server's authorisation server before calls of `principal` can be made."""
 
-    def __init__(self, server: str, principal: str, why: str, *, is_administrator: bool = False) -> None:
+    def __init__(
+        self, server: str, principal: str, why: str, *, is_administrator: bool = False, scopes: Iterable[str] = ()
+    ) -> None:
         hint = f"garrison auth login {server}" + ("" if is_administrator else f" --as {principal}")
         super().__init__("server.auth_needed", f"server {server} needs a sign-in: {why}", hint)
         self.server = server
         self.principal = principal
+        self.scopes = tuple(scopes)
+        """What is to be agreed to this time, as far as the server has said it."""
 
 
 class HeldToken:
@@ -107,7 +109,7 @@ class HeldToken:
         if self._timer is not None:
             self._timer.cancel()
         if self._token is not None and self._watchers:
-            left_s = self._token.ends_s - EARLY_S - RENEW_EARLIER_S - self._now_s()
+            left_s = self._token.ends_s - 2 * self._token.early_s - self._now_s()
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(max(left_s, RENEW_S_MIN), self._renew_now)
 

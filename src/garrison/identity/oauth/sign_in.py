@@ -10,8 +10,8 @@ import asyncio
 import hmac
 import secrets
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from urllib.parse import urlencode
 
@@ -96,10 +96,12 @@ class SignIns:
         self._spent: dict[str, float] = {}
         """Tickets that were used, and when they would have ended anyway (Unix seconds)."""
 
-    async def prepare(self, spec: ServerSpec, principal: str, name: str, base: str, *, ticket: str = "") -> Pending:
+    async def prepare(
+        self, spec: ServerSpec, principal: str, name: str, base: str, *, ticket: str = "", scopes: Sequence[str] = ()
+    ) -> Pending:
         """Find out where to sign in. `spec`: with its references filled in. Raises typed errors.
 
-        `ticket`: of an invitation, which is used up by this.
+        `ticket`: of an invitation, which is used up by this. `scopes`: what the server wants beside the usual.
         """
         auth = spec.auth
         if auth is None or auth.kind != "authorization_code":
@@ -108,6 +110,8 @@ class SignIns:
         self._make_room(principal)
         places = Places.of(self._means.outbound, spec)
         found = await discover(places, spec)
+        more = (*scopes, *self._credentials.more.get((spec.name, principal), ()))
+        found = replace(found, scopes=tuple(dict.fromkeys((*found.scopes, *more))))
         check_for_codes(found.issuer)
         places.way(found.issuer.authorization_endpoint)  # the browser is not sent where a credential must not go
         client = await self._client(places, auth, found, base)

@@ -15,8 +15,8 @@ import msgspec
 
 from garrison.kernel.errors import GarrisonError, NotFound, Unavailable
 
-EARLY_S = 30.0
-"""So long before its end a token is not used any more."""
+EARLY_S, EARLY_SHARE = 30.0, 0.2
+"""So long before its end, or this share of its life, a token is not used any more."""
 LOCK_S, LOCK_POLL_S = 30.0, 0.05
 LIFE_S = 3600.0
 """Of a token whose end is not told, as far as asking for another one goes."""
@@ -31,6 +31,7 @@ class Token(msgspec.Struct, frozen=True, omit_defaults=True):
     access: str
     ends_s: float
     """Unix time."""
+    early_s: float = EARLY_S
     refresh: str = ""
     scopes: tuple[str, ...] = ()
     issuer: str = ""
@@ -47,7 +48,7 @@ class Token(msgspec.Struct, frozen=True, omit_defaults=True):
         return f"Token(issuer={self.issuer!r}, scopes={self.scopes!r}, ends_s={self.ends_s:.0f})"
 
     def is_good(self, now_s: float) -> bool:
-        return now_s < self.ends_s - EARLY_S
+        return now_s < self.ends_s - self.early_s
 
 
 class Client(msgspec.Struct, frozen=True, omit_defaults=True):
