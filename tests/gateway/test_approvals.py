@@ -30,6 +30,8 @@ CAREFUL = RoleSpec(
 BOSS = Principal("boss-1", "key", "boss", ("admin",))
 ERAS = ("legacy", "2026-07-28")
 
+pytestmark = pytest.mark.slow
+
 
 def settings(wait_s: float = 20.0) -> Settings:
     return Settings(approvals=ApprovalSettings(wait_s=wait_s))
@@ -37,7 +39,7 @@ def settings(wait_s: float = 20.0) -> Settings:
 
 async def careful(start_fleet: StartFleet, wait_s: float = 20.0) -> Running:
     running: Running = await start_fleet(
-        stdio("one", "everything", session="shared"), roles=(CAREFUL,), settings=settings(wait_s)
+        stdio("one", "legacy_only", session="shared"), roles=(CAREFUL,), settings=settings(wait_s)
     )
     return running
 

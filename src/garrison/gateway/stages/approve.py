@@ -49,7 +49,7 @@ class Approve(Stage):
         if decision is None or call.method not in _JUDGED or call.answer is not None:
             return None
         if decision.depends or self._authoriser.tells_hints:
-            decision = call.decision = self._judged(call)
+            decision = self._judged(call)  # `call.decision` stays: calls alike depend on their arguments as well
         if decision.effect == "allow":
             return None
         return self._approval(call, decision)
