@@ -117,8 +117,8 @@ class SignInRoutes:
     async def _prepared(self, invited: Invitation, ticket: str, browser: str) -> Pending:
         fleet = self._fleet()
         spec = fleet.dialer.spec_of(invited.server)
-        more = {"ticket": ticket, "scopes": invited.scopes}
-        await fleet.sign_ins.prepare(spec, invited.principal, invited.name, self._base(), **more)
+        principal, name, scopes = invited.principal, invited.name, invited.scopes
+        await fleet.sign_ins.prepare(spec, principal, name, self._base(), ticket=ticket, scopes=scopes)
         return fleet.sign_ins.open(ticket, browser)
 
     def _principal(self, wanted: str) -> tuple[str, str]:
