@@ -90,6 +90,16 @@ async def test_a_token_is_good_where_it_is_meant_for(gate: Gate, audience: Any, 
     assert {one for one in ("", "git", "profiles/review") if gate.authenticator.known(token, one)} == good_for
 
 
+@pytest.mark.parametrize("audience", ["/mcp", "", "/", "/servers/git/mcp", f"{PUBLIC}/mcp"])
+async def test_while_our_url_is_not_known_only_named_audiences_count(gate: Gate, audience: str) -> None:
+    gate.authenticator.resources.rebase("")
+    await gate.ask(gate.token())
+    for endpoint in ("", "git"):
+        with pytest.raises(Unauthenticated):
+            await gate.ask(gate.token(aud=audience), endpoint)
+    assert "resource_metadata" not in gate.authenticator.resources.challenge("/mcp")
+
+
 async def test_claims_become_name_groups_scopes_and_roles(gate: Gate) -> None:
     gate.use(
         claims=ClaimsSpec(name="preferred_username", groups="realm.groups", roles="https://x.example/roles"),

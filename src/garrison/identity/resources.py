@@ -29,6 +29,10 @@ class Resources:
         """The identifier of an endpoint as calls know it: empty for `/mcp`, a server, or `profiles/NAME`."""
         return self.base + path_of(endpoint)
 
+    def are_meant(self, audiences: frozenset[str], endpoint: str) -> bool:
+        """Whether one of them stands for all of us, or for this endpoint; while nobody knows our URL, none does."""
+        return bool(self.base) and (not self.everywhere.isdisjoint(audiences) or self.of(endpoint) in audiences)
+
     def hint(self, endpoint: str) -> str:
         return f"ask for a token with resource={self.of(endpoint)}" if self.base else "ask for a token for this gateway"
 

@@ -104,8 +104,8 @@ class Tokens:
         issuer = self._issuers.get(proven.principal.issuer)
         if issuer is None:
             return False
-        mine = self._resources.everywhere.union(issuer.rules.spec.audiences)
-        return not mine.isdisjoint(proven.audiences) or self._resources.of(endpoint) in proven.audiences
+        named = not proven.audiences.isdisjoint(issuer.rules.spec.audiences)
+        return named or self._resources.are_meant(proven.audiences, endpoint)
 
     def _new(self, name: str, spec: IssuerSpec) -> _Issuer:
         source = IssuerSource(spec, self._fetch, self._clock, lambda: self._withdrawn(spec.issuer))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from garrison import __version__
 from garrison.catalog.snapshot import Snapshot
@@ -59,6 +61,8 @@ from garrison.telemetry.process import add_process_metrics
 
 IDENTITY = {"name": "garrison", "title": "Garrison", "version": __version__}
 """What we call ourselves towards clients and servers."""
+
+log = logging.getLogger("garrison")
 
 
 @dataclass(frozen=True)
@@ -195,9 +199,13 @@ def session_times(metrics: Metrics) -> Callable[[float], None]:
 
 
 def listening(fleet: Fleet, url: str) -> None:
-    """Where clients reach us, as far as no public URL says otherwise."""
-    if not fleet.settings.edge.public_url:
+    """Where clients reach us, as far as no public URL says otherwise. All addresses at once are nobody's URL."""
+    if fleet.settings.edge.public_url:
+        return
+    if urlsplit(url).hostname not in ("0.0.0.0", "::"):  # noqa: S104  compared, not bound
         fleet.authenticator.resources.rebase(url)
+    elif fleet.authenticator.resources.issuers:
+        log.warning("edge.public_url is not set: clients are not told where tokens come from")
 
 
 async def stop(fleet: Fleet) -> None:
