@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from garrison.catalog.issuers import ClaimsSpec
 from garrison.identity import tokens
-from garrison.identity.attempts import ADDRESSES_MAX, Attempts
+from garrison.identity.attempts import ADDRESSES_MAX, LOOKS_PER_S, Attempts
 from garrison.identity.authenticator import Authenticator
 from garrison.identity.principals import Principal
 from garrison.identity.resources import Resources
@@ -205,12 +205,18 @@ async def test_an_address_that_fails_too_often_is_told_to_wait_and_what_is_right
     for presented in ["nonsense", "a.b.c", gate.token(aud="x"), "gsn_" + "x" * 52, gate.token(header={"kid": "no"})]:
         with pytest.raises(Unauthenticated):
             await gate.ask(presented)
-    for presented in ("nonsense", gate.token(sub="bob"), "a.b.c"):
+    for presented in ("nonsense", gate.token(aud="y"), "a.b.c"):
         with pytest.raises(Limited) as refusal:
             await gate.ask(presented)
         assert 0 < refusal.value.retry_after_s <= 12
     assert (await gate.ask(key)).name == "ci"
     assert (await gate.ask(known)).name == "ada"
+    assert (await gate.ask(gate.token(sub="carl"))).name == "carl"  # somebody behind the same proxy
+    for number in range(LOOKS_PER_S):
+        with pytest.raises(Limited):
+            await gate.ask(gate.token(aud=f"z{number}"))
+    with pytest.raises(Limited):
+        await gate.ask(gate.token(sub="dora"))
     with pytest.raises(Unauthenticated):
         await gate.ask("nonsense", address="192.0.2.2")
     with pytest.raises(Unauthenticated):

@@ -77,7 +77,7 @@ class Authenticator:
         if known is not None:
             return known.principal
         wait_s = self.attempts.wait_s(address)
-        if wait_s:  # before the signature is looked at, which is what an attack would cost
+        if wait_s and not self.attempts.may_look():  # the signature is what an attack would cost
             raise _too_many(wait_s)
         try:
             found = self._tokens.verify(presented, endpoint)
