@@ -14,6 +14,7 @@ import struct
 import termios
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -21,6 +22,8 @@ from urllib.parse import urlsplit
 
 from garrison.kernel.errors import Invalid, Unavailable
 from garrison.protection.export.syslog import framed
+from garrison.protocol.addresses import Rules
+from garrison.protocol.transports.outbound import addresses_now
 
 Transport = Literal["udp", "tcp", "tls"]
 PORTS: Final[dict[str, tuple[Transport, int]]] = {
@@ -110,13 +113,14 @@ class Receiver:
             self._socket.close()
 
     def _connect(self) -> socket.socket:
+        """To an address that the name stands for now, and that may be reached (`protocol.transports.outbound`)."""
         address = self._address
+        places = addresses_now(Rules(), address.host, address.port, "private")
         if address.transport == "udp":
-            found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_DGRAM)
-            made = socket.socket(found[0][0], socket.SOCK_DGRAM)
-            made.connect(found[0][4])
+            made = socket.socket(socket.AF_INET6 if ":" in places[0] else socket.AF_INET, socket.SOCK_DGRAM)
+            made.connect((places[0], address.port))
             return made
-        made = socket.create_connection((address.host, address.port), self._timeout_s)
+        made = self._reached(places)
         if address.transport == "tcp":
             return made
         try:
@@ -124,6 +128,13 @@ class Receiver:
         except BaseException:
             made.close()
             raise
+
+    def _reached(self, places: Sequence[str]) -> socket.socket:
+        """The first that takes a connection."""
+        for place in places[:-1]:
+            with suppress(OSError):
+                return socket.create_connection((place, self._address.port), self._timeout_s)
+        return socket.create_connection((places[-1], self._address.port), self._timeout_s)
 
     def _insist_that_it_listens(self) -> None:
         """A receiver that has closed does not read what its machine has acknowledged."""

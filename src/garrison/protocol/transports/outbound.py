@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import TypeVar
 
 from garrison.kernel.errors import Denied, GarrisonError
-from garrison.protocol.addresses import Naming, Rules, checked, literal
+from garrison.protocol.addresses import Naming, Rules, checked, literal, plain_host
 from garrison.protocol.transports.origin import Origin
 
 CONNECT_TIMEOUT_S = 10.0
@@ -59,10 +59,7 @@ class Outbound:
         texts = [str(given)] if given is not None else await self.resolve(origin.host, origin.port)
         if not texts:
             raise OSError(f"{origin.host} has no address")
-        for address in checked(texts):
-            objection = self.rules.objection(address, origin.host, naming)
-            if objection:
-                raise refused(origin.host, "" if given is not None else str(address), objection, naming)
+        judge(self.rules, origin.host, texts, naming)
         return list(texts)[:ADDRESSES_MAX]
 
     async def open(self, make: Callable[[], P], origin: Origin, naming: Naming, tls: ssl.SSLContext | None) -> P:
@@ -96,6 +93,24 @@ class Way:
 
     async def open(self, make: Callable[[], P], origin: Origin, tls: ssl.SSLContext | None) -> P:
         return await self.outbound.open(make, origin, self.naming, tls)
+
+
+def judge(rules: Rules, host: str, addresses: Sequence[str], naming: Naming) -> None:
+    """Raises `Denied` when any address that the host stands for must not be reached."""
+    is_literal = literal(host) is not None
+    for address in checked(addresses):
+        objection = rules.objection(address, host, naming)
+        if objection:
+            raise refused(host, "" if is_literal else str(address), objection, naming)
+
+
+def addresses_now(rules: Rules, host: str, port: int, naming: Naming) -> list[str]:
+    """The same for who has a thread of his own: it blocks. `host` as it was written. Raises as `Outbound.addresses`."""
+    plain = plain_host(host)
+    found = socket.getaddrinfo(plain, port, type=socket.SOCK_STREAM)
+    texts = list(dict.fromkeys(str(address[0]) for *_, address in found))
+    judge(rules, plain, texts, naming)
+    return texts
 
 
 def refused(host: str, address: str, objection: str, naming: Naming) -> Denied:
