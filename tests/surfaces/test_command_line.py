@@ -178,7 +178,7 @@ def test_keys_live_through_their_whole_life_on_the_record(garrison: Shell) -> No
     assert all(entry["principal"].startswith("local:") for entry in recorded)
     assert made["key"] not in json.dumps(recorded)
     assert garrison("audit", "show", "1", "--output", "json", code=0).json[0]["detail"]["roles"] == ["reader"]
-    assert garrison("audit", "verify", code=0).out == "the ledger holds: 5 entries\n"
+    assert garrison("audit", "verify", code=0).out == "the ledger holds: 5 entries, 0 checkpoints\n"
 
 
 def test_secrets_are_stored_unseen_and_on_the_record(garrison: Shell) -> None:

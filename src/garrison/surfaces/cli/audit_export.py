@@ -47,8 +47,7 @@ def export(
 ) -> None:
     """Write entries out. `jsonl` carries the proofs with which others verify it, with the public key and nothing else.
 
-    Examples: garrison audit export > all.jsonl; garrison audit export --from 1000 --to 1999 --file some.jsonl;
-    garrison audit export --format cef --send syslog+tls://siem.example:6514
+    Examples: garrison audit export > all.jsonl; garrison audit export --format cef --send syslog+tls://siem.example:6514
     """
     if form not in FORMATS:
         raise Invalid("export.format", f"There is no export format {form!r}.", f"one of: {', '.join(FORMATS)}")

@@ -52,8 +52,7 @@ def verify(
 
     Exits with 1 when an entry was changed, removed or inserted, or when the log is not the one it was.
 
-    Examples: garrison audit verify; garrison audit verify --since kept.checkpoint;
-    garrison audit verify all.jsonl --key ledger.pub
+    Examples: garrison audit verify --since kept.checkpoint; garrison audit verify all.jsonl --key ledger.pub
     """
     if (export is None) != (not key):
         raise Invalid("audit.key", "An export is verified with a public key.", "garrison audit verify EXPORT --key PUB")
@@ -114,8 +113,7 @@ def prove(
 ) -> None:
     """Print a proof as JSON, against a checkpoint: of one entry (inclusion), or of the log's past (consistency).
 
-    Examples: garrison audit prove 17 > proof.json; garrison audit verify proof.json --key ledger.pub;
-    garrison audit prove --from 4000
+    Examples: garrison audit prove 17 > proof.json; garrison audit prove --from 4000 > grown.json
     """
     place = ledger_of(home, env_name)
     if (seq is None) == (size is None):
@@ -129,7 +127,7 @@ def prove(
 def print_verifier() -> None:
     """Print a program that verifies exports and proofs; it needs Python and `cryptography`, and nothing of Garrison.
 
-    Examples: garrison audit verifier > verify.py; python verify.py all.jsonl --key ledger.pub
+    Examples: garrison audit verifier > verify.py
     """
     say((files("garrison.protection") / "verifier.py").read_text(encoding="utf-8"))
 
