@@ -117,7 +117,7 @@ class Metering:
     def refusal(self, concern: Concern, size: int) -> Refusal | None:
         if concern.is_shared and self.drawing is not None and self.drawing.elsewhere.refuses:
             message = "what limits have counted is kept elsewhere, which cannot be reached"
-            hint = "see `garrison limits status`; limits.without_redis says what happens meanwhile"
+            hint = "see `garrison limits show`; limits.without_redis says what happens meanwhile"
             return Refusal(concern.meters[0], "limit.store_away", message, hint, 1.0)
         return limits.refusal(concern.meters, size, self._now_s(), self._wall_ns())
 

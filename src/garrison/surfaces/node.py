@@ -38,7 +38,7 @@ from garrison.surfaces.edge.protocol import is_mcp_path
 from garrison.surfaces.fleet_metrics import add_fleet_metrics
 from garrison.surfaces.launch import fleet_id, node_argv
 from garrison.surfaces.ledger_place import place_in
-from garrison.surfaces.node_tls import edge_of, end_untrusted, problem_of, watched
+from garrison.surfaces.node_tls import add_tls_metrics, edge_of, end_untrusted, watched
 from garrison.surfaces.node_tls import row as tls_row
 from garrison.surfaces.revisions import remember
 from garrison.surfaces.serving import EdgeServer, drained, edge_config, url_of
@@ -87,7 +87,9 @@ class Node:
         further = {number: one.fileno() for number, one in enumerate(others, 2)}
         self._further = dict(enumerate(others, 2))
         self._workforce = Workforce(home.root, fleet_id(home), further, self._post, self.fleet.reaper, self._take_over)
-        whereabouts = Whereabouts(worker, self.fleet.directory, self.fleet.gateway.endpoints)
+        whereabouts = Whereabouts(
+            worker, self.fleet.directory, self.fleet.gateway.endpoints, self.fleet.authenticator.holder
+        )
         handle = handler(self.fleet.gateway, whereabouts, self._post) if others else self.fleet.gateway.handle
         config = edge_config(self._app, handle, desired.settings.edge, self._tls, self.fleet.certificates)
         self._server = EdgeServer(config, self.serving, self.drain)
@@ -95,6 +97,7 @@ class Node:
             self.fleet.budgets.tell_workers = self._post.tell
         if self._tls is not None:
             end_untrusted(self._tls, lambda: self._server.server_state.connections)
+            add_tls_metrics(self._tls, self.fleet.metrics)
         self._auditing = Auditing(home, place_in(home, desired.settings.ledger.url, os.environ), desired.settings)
         self._restarts = guardian_mode == "restart"
         charge = Charge(
@@ -186,7 +189,7 @@ class Node:
             missing.append("it is shutting down")
         if self.fleet.ledger.problem:
             missing.append(f"the ledger cannot be written: {self.fleet.ledger.problem}")
-        return missing + problem_of(self._tls) + self._workforce.missing()
+        return missing + self._workforce.missing()
 
     def health(self) -> list[str]:
         return self._workforce.silent()

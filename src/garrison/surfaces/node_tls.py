@@ -12,8 +12,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from cryptography import x509
-
 from garrison.kernel.home import Home, write_private
 from garrison.surfaces.desired import Desired
 from garrison.surfaces.edge.peers import is_trusted_by
@@ -21,6 +19,7 @@ from garrison.surfaces.edge.protocol import EdgeProtocol
 from garrison.surfaces.edge.tls import Tls, TlsEdge, TlsFiles, leaf_pem, load_tls
 from garrison.surfaces.issuing import new_self_signed_client
 from garrison.surfaces.node_trust import cli_credential, served_certificate
+from garrison.telemetry.metrics import Metrics
 
 LOOK_EVERY_S: Final = 1.0
 CLI_LIFE: Final = timedelta(days=3650)
@@ -105,27 +104,23 @@ def _forget(home: Home) -> None:
     served_certificate(home).unlink(missing_ok=True)
 
 
-def problem_of(tls: TlsEdge | None) -> list[str]:
-    """For the readiness and the status: what is wrong with what is served."""
-    if tls is None:
-        return []
-    found = [f"the new certificate is not served: {tls.problem}"] if tls.problem else []
-    if _has_ended(tls.now.leaf):
-        found.append("the certificate has expired")
-    return found
+def add_tls_metrics(tls: TlsEdge, metrics: Metrics) -> None:
+    """Of the primary alone: the workers serve the same files."""
+    about = "When the certificate that is served ends (seconds since 1970-01-01 UTC)."
+    metrics.gauge("garrison.tls.expires", about, unit="seconds").cell().read_from(
+        lambda: tls.now.leaf.not_valid_after_utc.timestamp()
+    )
+    about = "1 while what the certificate's files hold cannot be served, and the former is; else 0."
+    metrics.gauge("garrison.tls.renewal_failed", about).cell().read_from(lambda: int(bool(tls.problem)))
 
 
 def row(tls: TlsEdge | None) -> dict[str, object]:
     """For the status."""
     if tls is None:
         return {}
-    ends = tls.now.leaf.not_valid_after_utc
-    return {"tls": {"expires": ends.isoformat(), "subject": _subject(tls.now.leaf), "problems": problem_of(tls)}}
-
-
-def _has_ended(leaf: x509.Certificate) -> bool:
-    return leaf.not_valid_after_utc <= datetime.now(UTC)
-
-
-def _subject(leaf: x509.Certificate) -> str:
-    return leaf.subject.rfc4514_string()
+    leaf = tls.now.leaf
+    problems = [f"the new certificate is not served: {tls.problem}"] if tls.problem else []
+    if leaf.not_valid_after_utc <= datetime.now(UTC):
+        problems.append("the certificate has expired")
+    expires, subject = leaf.not_valid_after_utc.isoformat(), leaf.subject.rfc4514_string()
+    return {"tls": {"expires": expires, "subject": subject, "problems": problems}}

@@ -29,7 +29,7 @@ from garrison.surfaces import budgets
 from garrison.surfaces.desired import Desired, lock_of, read_desired
 from garrison.surfaces.fleet_metrics import add_fleet_metrics
 from garrison.surfaces.launch import fleet_id
-from garrison.surfaces.node_tls import edge_of, end_untrusted, problem_of, watched
+from garrison.surfaces.node_tls import edge_of, end_untrusted, watched
 from garrison.surfaces.serving import EdgeServer, drained, edge_config, url_of
 from garrison.surfaces.wiring import fleet as wiring
 from garrison.surfaces.workers.front import admin_at_the_primary, handler
@@ -65,7 +65,9 @@ class WorkerProcess:
         self._post = Post(home.run, self._worker, self)
         self._shares = Shares(self.fleet.gateway, self._post)
         self._settled = False
-        whereabouts = Whereabouts(self._worker, self.fleet.directory, self.fleet.gateway.endpoints)
+        whereabouts = Whereabouts(
+            self._worker, self.fleet.directory, self.fleet.gateway.endpoints, self.fleet.authenticator.holder
+        )
         handle = handler(self.fleet.gateway, whereabouts, self._post)
         edge = desired.settings.edge
         config = edge_config(admin_at_the_primary(self._post), handle, edge, self._tls, self.fleet.certificates)
@@ -166,7 +168,7 @@ class WorkerProcess:
 
     def _problems(self) -> list[str]:
         problem = self.fleet.ledger.problem
-        return [*([f"the ledger cannot be written: {problem}"] if problem else []), *problem_of(self._tls)]
+        return [f"the ledger cannot be written: {problem}"] if problem else []
 
     def _serving(self) -> None:
         log.info("serving", extra={"worker": self._worker.number, "pid": os.getpid()})
