@@ -187,6 +187,18 @@ async def test_types_of_tokens_can_be_narrowed(gate: Gate) -> None:
         assert refusal.value.code == "token.type"
 
 
+async def test_where_somebodys_state_is_does_not_change_with_his_key_or_token(gate: Gate) -> None:
+    record, key = gate.keys.create("ci", [])
+    _, rotated = gate.keys.rotate("ci", 60)
+    holder = gate.authenticator.holder
+    assert holder(key) == holder(rotated) == record.principal
+    token = gate.token()
+    assert holder(token) == holder(gate.token(jti="another")) == (await gate.ask(token)).id
+    assert holder(gate.token(sub="eve")) != holder(token)
+    for nonsense in ("", "nonsense", "a.b.c", "gsn_" + "x" * 52, gate.token(sub=1)):
+        assert holder(nonsense) == nonsense
+
+
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_ids_belong_to_one_subject_of_one_issuer(first: str, second: str) -> None:
     issuers = (ISSUER, ISSUER + "/", "https://login.example:8443")

@@ -22,7 +22,7 @@ from garrison.kernel.errors import Conflict
 from garrison.surfaces.launch import open_listeners
 from garrison.surfaces.workers import frames, sockets
 from garrison.surfaces.workers.totals import Totals, dump
-from garrison.surfaces.workers.whereabouts import Whereabouts, state_of, worker_of_key
+from garrison.surfaces.workers.whereabouts import Whereabouts, state_of, worker_of
 from garrison.telemetry import names
 from garrison.telemetry.metrics import Metrics
 from running_fleet import stdio
@@ -137,7 +137,7 @@ def test_the_retry_of_a_parked_call_belongs_where_it_is_parked() -> None:
 
 @pytest.mark.parametrize("key", ["a", "b", "c", "d"])
 def test_tasks_and_subscriptions_to_resources_go_by_the_key(key: str) -> None:
-    expected = worker_of_key(key, 2) if worker_of_key(key, 2) != 1 else None
+    expected = worker_of(key, 2) if worker_of(key, 2) != 1 else None
     named = {**MODERN, "authorization": f"Bearer {key}"}
     assert whereabouts().elsewhere(request(**{**named, "mcp_method": "tasks/get"})) == expected
     listen = {"params": {"notifications": {"resourceSubscriptions": ["memo://one"]}}}

@@ -10,8 +10,8 @@ from garrison.identity.issuer_source import Fetch
 from garrison.identity.keys import KeyStore
 from garrison.identity.principals import Principal
 from garrison.identity.resources import Resources
-from garrison.identity.token_reading import looks_like_token
-from garrison.identity.token_rules import Proven
+from garrison.identity.token_reading import looks_like_token, subject_of
+from garrison.identity.token_rules import Proven, principal_id_of
 from garrison.identity.tokens import Tokens
 from garrison.kernel.clock import Clock
 from garrison.kernel.errors import Limited, Unauthenticated
@@ -66,6 +66,14 @@ class Authenticator:
             return (proven.principal, proven.ends_ns) if proven is not None else None
         principal = self._keys.verify(presented)
         return (principal, self._keys.ends_ns(presented)) if principal is not None else None
+
+    def holder(self, presented: str) -> str:
+        """Whose this would be, were it right: the same at every worker, and for a key or token that replaces it. Proves
+        nothing, so it says where state may be and never what is allowed."""
+        if not looks_like_token(presented):
+            return self._keys.holder(presented) or presented
+        subject = subject_of(presented)
+        return principal_id_of(*subject) if subject is not None else presented
 
     def why(self, presented: str, endpoint: str) -> tuple[str, ...]:
         """What made the roles of somebody who was just identified, in words."""

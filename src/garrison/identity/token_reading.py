@@ -60,6 +60,16 @@ def read_token(presented: str) -> ReadToken:
     return ReadToken(algorithm, key_id, kind, issuer, claims, signed, _decoded(signature_part, "signature"))
 
 
+def subject_of(presented: str) -> tuple[str, str] | None:
+    """Issuer and subject that a token claims; proves nothing."""
+    try:
+        token = read_token(presented)
+    except Unauthenticated:
+        return None
+    subject = token.claims.get("sub")
+    return (token.issuer, subject) if isinstance(subject, str) else None
+
+
 def refused(code: str, message: str, hint: str = _HINT) -> Unauthenticated:
     """The messages hold nothing that the token brought."""
     return Unauthenticated(f"token.{code}", message, hint)

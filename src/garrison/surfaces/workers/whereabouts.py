@@ -4,12 +4,13 @@
 |---|---|
 | a legacy session: its streams, its calls in flight, its own connections to servers | where it began |
 | a call of a modern client that is parked | where it was parked |
-| a modern client's own connection to a legacy server, its tasks, its subscriptions to resources | by its key |
+| a modern client's own connection to a legacy server, its tasks, its subscriptions to resources | by its principal |
 """
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -42,10 +43,18 @@ _retry = msgspec.json.Decoder(_Retry).decode
 class Whereabouts:
     """Decides for one worker; looks, and changes nothing."""
 
-    def __init__(self, worker: Worker, directory: Directory, endpoints: Endpoints) -> None:
+    def __init__(
+        self,
+        worker: Worker,
+        directory: Directory,
+        endpoints: Endpoints,
+        holder: Callable[[str], str] = lambda presented: presented,
+    ) -> None:
+        """`holder`: whose a key or token would be; a renewed one leads to the same worker."""
         self._worker = worker
         self._directory = directory
         self._endpoints = endpoints
+        self._holder = holder
 
     def elsewhere(self, request: HttpRequest) -> int | None:
         """The number of the worker that should serve it; None where that is this one."""
@@ -68,11 +77,16 @@ class Whereabouts:
         if state:
             return self._worker.leads_to(state)
         if method in methods.OF_TASKS or (method == methods.LISTEN and _RESOURCES in body):
-            return worker_of_key(reading.key, self._worker.count)
+            return self._of_principal(request, reading)
         upstream = self._upstream(reading, method)
         if upstream is not None and _keeps_state(upstream, body):
-            return worker_of_key(reading.key, self._worker.count)
+            return self._of_principal(request, reading)
         return None
+
+    def _of_principal(self, request: HttpRequest, reading: HeadReading) -> int:
+        if not reading.key and request.certificate is not None:
+            return worker_of(request.certificate.id, self._worker.count)
+        return worker_of(self._holder(reading.key), self._worker.count)
 
     def _upstream(self, reading: HeadReading, method: str) -> Upstream | None:
         """Whom the request is for, if its head says so."""
@@ -91,9 +105,9 @@ class Whereabouts:
             return None
 
 
-def worker_of_key(key: str, count: int) -> int:
-    """The same worker for the same key."""
-    return zlib.crc32(key.encode()) % count + 1
+def worker_of(principal: str, count: int) -> int:
+    """The same worker for the same principal."""
+    return zlib.crc32(principal.encode("utf-8", "replace")) % count + 1
 
 
 def state_of(body: bytes | bytearray) -> str:
