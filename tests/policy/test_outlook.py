@@ -63,7 +63,8 @@ policies = st.sampled_from(
         'forbid (principal, action == Action::"call", resource is Tool) when { resource.readOnlyHint };',
         '@effect("approve") permit (principal, action, resource) when { context.numbers.hasTag("x") };',
         'forbid (principal == Principal::"ada-1", action, resource) when { context.client.era == "legacy" };',
-        'permit (principal, action, resource == Tool::"s/t") when { if context.given.contains("x") then 1 < 2 else false };',
+        'permit (principal, action, resource == Tool::"s/t")'
+        ' when { if context.given.contains("x") then true else false };',
     ]
 )
 

@@ -234,7 +234,9 @@ class Authoriser:
         wanted = [requests.request(principal, kind, server, name, context, action) for name, _ in asked]
         # A server's name is never known to rules that speak of what it offers, whether any does or not.
         of_servers: frozenset[Fact] = frozenset({"name"}) if kind == "server" else _NOTHING
-        return book.ask((unknown & book.needs) | of_servers, wanted, requests.encode(entities))
+        return book.ask(
+            (unknown & book.needs) | of_servers, self.standing(principal).roles, wanted, requests.encode(entities)
+        )
 
     def _decision(self, principal: Principal, verdict: Verdict) -> Decision:
         unsteady = "now" in self.book.needs

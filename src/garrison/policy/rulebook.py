@@ -18,6 +18,7 @@ from garrison.policy.shapes import Shapes, shapes_of
 from garrison.policy.vocabulary import Fact
 from garrison.policy.windows import Window, parse_window
 
+SETS_MAX: Final = 256
 ADMIN_RULE: Final = f"role {ADMIN_ROLE}"
 _ADMIN_TEXT: Final = f"@id({quoted(ADMIN_RULE)})\npermit (principal in Role::{quoted(ADMIN_ROLE)}, action, resource);"
 
@@ -42,8 +43,10 @@ class Rulebook:
     server_patterns: tuple[str, ...] = ()
     name_patterns: tuple[str, ...] = ()
     """Patterns that Cedar's `like` cannot express; which of them fit is told to it."""
+    roles: frozenset[str] = frozenset()
+    """Those that some rule is for."""
     shapes: Shapes = field(default_factory=lambda: Shapes(False, ()))
-    _sets: dict[frozenset[Fact], _Outlook] = field(default_factory=dict, repr=False)
+    _sets: dict[tuple[frozenset[Fact], frozenset[str]], _Outlook] = field(default_factory=dict, repr=False)
 
     @property
     def is_open(self) -> bool:
@@ -54,11 +57,20 @@ class Rulebook:
         """Everything as Cedar policies."""
         return text_of([one.policy for one in self.rules])
 
-    def ask(self, unknown: frozenset[Fact], requests: list[dict[str, Any]], entities: str) -> list[Verdict]:
-        """What holds whatever the unknown facts turn out to be, and what is possible."""
-        found = self._sets.get(unknown)
+    def ask(
+        self, unknown: frozenset[Fact], roles: Iterable[str], requests: list[dict[str, Any]], entities: str
+    ) -> list[Verdict]:
+        """What holds whatever the unknown facts turn out to be, and what is possible. `roles`: of who asks.
+
+        Only the rules of those roles are asked, and those of no role: others cannot hold, and each costs its time.
+        """
+        key = (unknown, self.roles.intersection(roles))
+        found = self._sets.get(key)
         if found is None:
-            found = self._sets[unknown] = _Outlook(self.rules, unknown)
+            if len(self._sets) >= SETS_MAX:
+                self._sets.clear()
+            rules = tuple(one for one in self.rules if one.role is None or one.role in key[1])
+            found = self._sets[key] = _Outlook(rules, unknown)
         return found.ask(requests, entities)
 
     def server_matches(self, server: str) -> list[str]:
@@ -111,9 +123,8 @@ def rulebook(roles: Mapping[str, RoleSpec], policies: Mapping[str, PolicySpec]) 
     """Raises `Invalid` for what is no policy; `checking.problems` tells all of them, with places."""
     if ADMIN_ROLE in roles:
         raise Invalid("role.reserved", "The role admin is built in and cannot be redefined.", "Choose another name.")
-    found = [(ADMIN_RULE, one) for one in policies_of(_ADMIN_TEXT)]
-    for name, text in grant_texts(roles):
-        found += [(name, one) for one in policies_of(text)]
+    written = "\n".join([_ADMIN_TEXT, *(text for _, text in grant_texts(roles))])
+    found: list[tuple[str, Json]] = [(one["annotations"]["id"], one) for one in policies_of(written)]
     for name, spec in policies.items():
         found += list(named_policies(name, _policies(name, spec.cedar)))
     rules = tuple(rule(name, number, policy) for number, (name, policy) in enumerate(found))
@@ -126,6 +137,7 @@ def rulebook(roles: Mapping[str, RoleSpec], policies: Mapping[str, PolicySpec]) 
         frozenset().union(*(one.needs for one in rules)),
         _odd(pattern for one in grants for pattern in one.servers),
         _odd(named),
+        frozenset(one.role for one in rules if one.role is not None),
         shapes_of(rules, _odd(named)),
     )
 

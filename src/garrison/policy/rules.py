@@ -35,6 +35,13 @@ class Rule:
     """The time windows that it asks for."""
 
     @property
+    def role(self) -> str | None:
+        """The one role that it is for; None where it is for others as well."""
+        principal = self.policy["principal"]
+        entity = principal.get("entity", {}) if principal["op"] == "in" else {}
+        return entity["id"] if entity.get("type") == "Role" else None
+
+    @property
     def forbids(self) -> bool:
         return bool(self.policy["effect"] == "forbid")
 
