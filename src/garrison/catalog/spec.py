@@ -85,6 +85,11 @@ class ServerSpec(msgspec.Struct, frozen=True, kw_only=True):
         """How many instances there should be."""
         return 1 + len(self.urls) if self.url else self.instances
 
+    @property
+    def is_personal(self) -> bool:
+        """Whether the server is shown another credential for each principal."""
+        return self.auth is not None and self.auth.is_personal
+
 
 RUNTIME_FIELDS = ("transport", "command", "url", "urls", "headers", "auth", "allow_private", "env", "cwd")
 """What an instance is made of. The other fields are read anew with every call."""

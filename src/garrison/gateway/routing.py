@@ -104,7 +104,7 @@ def owner_of(call: Call, upstream: Upstream) -> Owner | None:
     both eras, it is spoken to in the client's. Modern clients have no sessions: in front of a legacy server, all of a
     principal's are one. A modern server keeps nothing between two requests.
     """
-    if upstream.is_personal:
+    if upstream.spec.is_personal:
         return _personal(call, upstream)
     if upstream.refuses_legacy:
         return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 from msgspec import UNSET
 
@@ -16,6 +15,7 @@ from garrison.gateway.sieve import Sieve
 from garrison.gateway.upstreams.agreement import agreed, lists_of, sentence
 from garrison.gateway.upstreams.definition import KIND, Definition, definitions
 from garrison.gateway.upstreams.holding import Holding
+from garrison.gateway.upstreams.lapse import Lapse
 from garrison.gateway.upstreams.listening import Listening
 from garrison.gateway.upstreams.listing import listed
 from garrison.gateway.upstreams.pinning import Pinning, no_pins
@@ -35,15 +35,6 @@ LEGACY_AGAIN_S = 60.0
 """A modern server that failed a legacy handshake for a passing reason is asked for another one after this."""
 
 log = logging.getLogger("garrison.gateway")
-
-
-class Lapse(NamedTuple):
-    """`state`: the server is `away`, its list was `unread` lately, or is just `reading`. `is_kept`: the last good list
-    is served in its place."""
-
-    state: str
-    is_kept: bool
-    why: str
 
 
 class Upstream:
@@ -85,7 +76,7 @@ class Upstream:
         """Whether its lists name `ui://` resources."""
         self.has_tasks = False
         self.info: ServerInfo | None = None
-        """What it said of itself last; it stays while the server is away."""
+        """What it said of itself last."""
         self.rewrites = False
         """Whether its results may name what clients know by other names: apps, tasks."""
         self.in_flight = 0
@@ -207,15 +198,10 @@ class Upstream:
 
     def live_for_all(self) -> Connection:
         """The same, to send a caller's request on. Never where each principal has a credential of its own."""
-        if self.is_personal:
+        if self.spec.is_personal:
             message = f"server {self.name} is only asked with each principal's own credential"
             raise Unavailable("server.personal", message, "use an ordinary call")
         return self.live()
-
-    @property
-    def is_personal(self) -> bool:
-        """Whether the server is shown another credential for each principal."""
-        return self.spec.auth is not None and self.spec.auth.is_personal
 
     def look_at(self, connection: Connection, announced: str) -> None:
         """Read the lists of a client's own connection, which has announced that one of them has changed."""
@@ -265,6 +251,12 @@ class Upstream:
         if is_news and method in self.given and self._take(method, self.given[method]):
             self._changed(self.name, _NOTIFICATION[method])
 
+    def distrust_as(self, other: Upstream) -> None:
+        """Whatever another connection's lists have that is held there."""
+        for method, items in other.given.items() if other.held else ():
+            for name, item in other.holding.held_of(method, items):
+                self.distrust(method, name, item)
+
     def _read_soon(self, stale: Mapping[str, object] | tuple[str, ...]) -> None:
         self._stale.update(stale)
         if self._refreshing is None or self._refreshing.done():
@@ -304,6 +296,7 @@ class Upstream:
                 # The last good list is served on; a server that fails to list is not emptied.
                 log.warning("a list was not read", extra={"server": self.name, "method": method, "why": error.message})
                 self._unread[method] = error.message
+                self.holding.unread(self.name, method)
                 if method == methods.TOOLS_LIST:
                     self.problem = error.message
         if self._unread and self.connection is not None:
@@ -322,7 +315,7 @@ class Upstream:
             items = await listed(connection, method)
             self.holding.each.pop(method, None)
         if method not in self._stale:
-            self.holding.doubted.discard(method)
+            self.holding.read(method)
         self._read_s[method] = asyncio.get_running_loop().time()
         if self._unread.pop(method, "") == self.problem:
             self.problem = ""
@@ -374,8 +367,8 @@ class Upstream:
         }
         if connection.info.era == "modern" and wanted:
             params: Params = {"notifications": raw(wanted), "_meta": connection.own_meta()}
-            ended = lambda: self._listen_again(connection)  # noqa: E731
-            connection.request(connection.reserve(), methods.LISTEN, params, Listening(self._heard, ended))
+            listening = Listening(self._heard, lambda: self._listen_again(connection))
+            connection.request(connection.reserve(), methods.LISTEN, params, listening)
 
     def _listen_again(self, connection: Connection) -> None:
         """A subscription ended; as long as the connection lives, changes are wanted, and some may have been missed."""
