@@ -17,6 +17,7 @@ from garrison.gateway import flows
 from garrison.gateway.stages import limit
 from garrison.identity.keys import KeyStore
 from garrison.surfaces.setting_groups.calls import LimitSettings, RetrySettings
+from garrison.surfaces.setting_groups.pins import PinSettings
 from garrison.surfaces.settings import Settings
 from garrison.surfaces.wiring import fleet as wiring
 from garrison.telemetry.redaction import redactor
@@ -25,6 +26,8 @@ from gateway.wired import Answer, Wired
 from running_fleet import Running, StartFleet, snapshot_of, stdio
 
 pytestmark = pytest.mark.slow
+NO_PINS = Settings(pins=PinSettings(mode="off"))
+"""For servers whose tools may come to be defined otherwise."""
 
 
 @pytest.fixture(autouse=True)
@@ -204,7 +207,7 @@ async def test_a_new_secret_is_in_no_further_record(start_fleet: StartFleet) -> 
 async def test_arguments_are_judged_by_the_schema_that_a_tool_has_now(
     start_fleet: StartFleet, era: str, path: str
 ) -> None:
-    running = await start_fleet(near_modern("one"))
+    running = await start_fleet(near_modern("one"), settings=NO_PINS)
     one = await client(running, era, path)
     await warm(one)
     upstream = running.fleet.directory.upstreams["one"]
@@ -219,7 +222,7 @@ async def test_arguments_are_judged_by_the_schema_that_a_tool_has_now(
 async def test_what_a_clients_own_process_has_come_to_demand_is_demanded_of_that_client_alone(
     start_fleet: StartFleet,
 ) -> None:
-    running = await start_fleet(stdio("one", "obedient"))
+    running = await start_fleet(stdio("one", "obedient"), settings=NO_PINS)
     ada, alan = await client(running, "legacy"), await client(running, "legacy")
     await warm(ada)
     await warm(alan)

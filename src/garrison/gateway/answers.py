@@ -21,8 +21,8 @@ from garrison.gateway.sessions import Sessions
 from garrison.gateway.streams import Streams
 from garrison.gateway.upstreams.definition import KIND
 from garrison.gateway.upstreams.directory import Directory
+from garrison.gateway.upstreams.lapse import Lapse
 from garrison.gateway.upstreams.own import OwnConnections
-from garrison.gateway.upstreams.upstream import Lapse
 from garrison.policy.authoriser import Authoriser
 from garrison.protocol import methods
 from garrison.protocol.messages import decode_any, encode, raw, text

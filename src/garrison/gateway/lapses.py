@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from garrison.gateway.upstreams.upstream import Lapse
+from garrison.gateway.upstreams.lapse import Lapse
 from garrison.protocol.messages import encode
 
 META_SERVERS = "garrison/servers"

@@ -87,7 +87,11 @@ class Unasked:
             else:
                 self.streams.announce(server, notification)
 
-        held.view = Upstream(upstream.spec, changed, lambda server, message: None, lambda: None, upstream.pins)
+        def read() -> None:
+            if held.view is not None:
+                upstream.distrust_as(held.view)
+
+        held.view = Upstream(upstream.spec, changed, lambda server, message: None, read, upstream.pins)
         self._own.viewed(held)
         held.view.look_at(held.connection, announced)
 

@@ -42,6 +42,7 @@ class Directory:
         """By endpoint; swapped with the servers."""
         self._on_reshown: list[Callable[[str], None]] = []
         self._on_settled: list[Callable[[], None]] = []
+        self._watching: asyncio.TimerHandle | None = None
 
     @property
     def upstreams(self) -> Mapping[str, Upstream]:
@@ -92,6 +93,19 @@ class Directory:
     def _new(self, spec: ServerSpec) -> Upstream:
         return Upstream(spec, self._changed, self._heard, self._read, self.pins)
 
+    def _watch(self) -> None:
+        """From now on, look now and then whether servers list what they listed before."""
+        every_s = self.pins.policy.check_s
+        if self.pins.is_on and every_s and self._watching is None:
+            self._watching = asyncio.get_running_loop().call_later(every_s, self._look_again)
+
+    def _look_again(self) -> None:
+        self._watching = None
+        for upstream in self._upstreams.values():
+            for method in methods.LIST_MEMBER if upstream.connection is not None else ():
+                upstream.look_again(method)
+        self._watch()
+
     def rejudge(self) -> None:
         """The pins have changed."""
         for upstream in self._upstreams.values():
@@ -107,6 +121,7 @@ class Directory:
                     listener(endpoint)
 
     def connected(self, name: str, connection: Connection) -> None:
+        self._watch()
         if name in self._upstreams:
             self._upstreams[name].connected(connection)
             connection.on_renewed(lambda: self._renewed(name))
@@ -171,6 +186,8 @@ class Directory:
         await asyncio.gather(*(upstream.settled() for upstream in self._upstreams.values()))
 
     async def close(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
         await asyncio.gather(*(upstream.close() for upstream in self._upstreams.values()))
 
     def _named(self, name: str) -> list[Upstream]:

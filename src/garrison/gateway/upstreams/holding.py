@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from garrison.catalog.pins import Kind, Why
 from garrison.catalog.spec import ServerSpec
+from garrison.gateway.upstreams.definition import KEY
 from garrison.gateway.upstreams.pinning import KIND_OF, Pinning
 
 Items = list[object]
@@ -27,6 +28,16 @@ class Holding:
         """Another instance serves."""
         self._elsewhere.clear()
 
+    def read(self, method: str) -> None:
+        """A list was read, and is about to be compared."""
+        self.doubted.discard(method)
+
+    def unread(self, server: str, method: str) -> None:
+        """A list could not be read. Where nothing of it was ever pinned, nothing of it can be out of date."""
+        pins = self._pins.book.servers.get(server)
+        if pins is None or not pins.of(KIND_OF[method]):
+            self.doubted.discard(method)
+
     def is_unread(self, server: str, kind: str) -> bool:
         """Whether something of this kind is pinned, and could not be compared with what is offered now."""
         pins = self._pins.book.servers.get(server)
@@ -42,6 +53,13 @@ class Holding:
             kept = {key: why for key, why in self.held.items() if key[0] != kind}
             self.held = {**kept, **{(kind, name): why for name, why in held.items()}}
         return passed
+
+    def held_of(self, method: str, items: Items) -> Iterator[tuple[str, object]]:
+        """The entries of a list that are held, by name."""
+        for item in items:
+            name = item.get(KEY[method]) if isinstance(item, dict) else None
+            if isinstance(name, str) and (KIND_OF[method], name) in self.held:
+                yield name, item
 
     def distrust(self, method: str, name: str, item: object) -> bool:
         """Whether this is news."""

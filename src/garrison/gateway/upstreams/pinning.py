@@ -221,7 +221,8 @@ class Pinning:
         self.book.propose(server, proposal, content)
         if known is None or known.after != pin.sha256:
             detail = {"kind": kind, "name": name[:256], "why": why, "before": before, "after": pin.sha256}
-            log.warning("a definition differs from its pin", extra={"server": server, **detail})
+            told = {"server": server, kind: name[:256], "why": why}
+            log.warning("a definition differs from its pin", extra=told)
             if self._keeps:
                 self._record("pins.held" if self.enforces else "pins.differs", server, detail)
             self._save_soon()

@@ -27,8 +27,7 @@ from garrison.protocol.handshake import ServerInfo
 from garrison.protocol.messages import Message, Params, raw
 
 LISTEN_AGAIN_S = 1.0
-LOOK_AGAIN_S = 1.0
-"""A list that a client asks for is read anew at its server when it was last read longer ago than this."""
+LOOK_AGAIN_S = 1.0  # a list that a client asks for is read anew when it was last read longer ago than this
 LIST_AGAIN_S = 30.0
 """When a list is asked for again that could not be read."""
 LEGACY_AGAIN_S = 60.0
@@ -70,8 +69,7 @@ class Upstream:
         self.awaited = False
         """It takes over from one that served, and calls wait until it can."""
         self.is_reading = False
-        self.readings = 0
-        """How often a list was read or judged anew."""
+        self.readings = 0  # how often a list was read or judged anew
         self.has_apps = False
         """Whether its lists name `ui://` resources."""
         self.has_tasks = False

@@ -13,9 +13,7 @@ from garrison.surfaces.settings import Settings
 from garrison.surfaces.wiring.records import ADMIN, record_change
 
 
-def pinned(
-    home: Home, settings: Settings, ledger: Ledger, lock: Path | None, clock: Clock, *, keeps: bool
-) -> Pinning:
+def pinned(home: Home, settings: Settings, ledger: Ledger, lock: Path | None, clock: Clock, *, keeps: bool) -> Pinning:
     """Raises `Invalid` for a lock that cannot be read. `keeps`: only the primary writes."""
     book = book_of(home, lock)
     if settings.pins.mode != "off":
