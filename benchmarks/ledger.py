@@ -2,8 +2,8 @@
 
     python benchmarks/ledger.py [ENTRIES] [--url postgresql://…]
 
-`batched` at full speed and at 5,000 entries a second; `strict` with 16 and 256 who wait at a time. The writer's time is that of its thread
-alone; with it goes what SQLite does in the kernel. The rest of `CPU` is this program's own making of entries.
+`batched` at full speed and at 5,000 entries a second; `strict` with 16 and 256 who wait at a time. The writer's time is that of its
+thread alone, with what SQLite does in the kernel. The rest of `CPU` is this program's own making of entries.
 """
 
 from __future__ import annotations
@@ -53,9 +53,7 @@ def awaited(at_a_time: int) -> Callable[[Ledger, int], None]:
             await ledger.append_durable(an_entry(number))
 
     async def all_of(ledger: Ledger, count: int) -> None:
-        await asyncio.gather(
-            *(one_after_another(ledger, range(who, count, at_a_time)) for who in range(at_a_time))
-        )
+        await asyncio.gather(*(one_after_another(ledger, range(who, count, at_a_time)) for who in range(at_a_time)))
 
     return lambda ledger, count: asyncio.run(all_of(ledger, count))
 
@@ -69,7 +67,9 @@ def measure(name: str, settings: LedgerSettings, act: Callable[[Ledger, int], No
         took, cpu, writer = time.monotonic() - began, time.process_time() - cpu, time.clock_gettime(clock) - writer
         ledger.close()
         assert ledger.committed == count
-    print(f"{name:34} {count / took:9,.0f} entries/s   CPU {cpu / count * 1e6:6.1f} µs   writer {writer / count * 1e6:6.2f} µs")
+    print(
+        f"{name:34} {count / took:9,.0f} entries/s   CPU {cpu / count * 1e6:6.1f} µs   writer {writer / count * 1e6:6.2f} µs"
+    )
 
 
 def main() -> None:
