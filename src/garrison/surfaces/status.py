@@ -30,7 +30,7 @@ def server_row(
         "era": observed.era,
         "version": observed.version,
         "tools": len(upstream.tools) if upstream is not None and upstream.listed else None,
-        "error": observed.error or _of_the_others(observed) or listing_problem or _LEFT_ALONE[breaker],
+        "error": observed.error or _of_the_others(observed) or listing_problem or _LEFT_ALONE[breaker] or _holds(upstream),
         "hint": observed.hint,
         "startup_s": round(observed.startup_s, 3),
         "started_at": observed.started_at,
@@ -38,8 +38,20 @@ def server_row(
         "breaker": breaker,
         "pid": observed.pid,
         "log_tail": list(observed.log_tail),
+        "held": _held(upstream),
         "instances": _instances(spec, observed, upstream),
     }
+
+
+def _held(upstream: Upstream | None) -> list[dict[str, str]]:
+    """What it lists and nobody sees, because it is not what is pinned."""
+    found = sorted(upstream.held.items()) if upstream is not None else []
+    return [{"kind": kind, "name": name, "why": why} for (kind, name), why in found]
+
+
+def _holds(upstream: Upstream | None) -> str:
+    count = len(upstream.held) if upstream is not None else 0
+    return f"{count} of what it offers held: `garrison pins diff {upstream.name}`" if upstream and count else ""
 
 
 def _instances(spec: ServerSpec, observed: Observed, upstream: Upstream | None) -> dict[str, Any]:
@@ -86,5 +98,6 @@ def _row(spec: ServerSpec) -> dict[str, Any]:
         "restarts": 0,
         "breaker": "closed",
         "pid": 0,
+        "held": [],
         "instances": {"ready": 0, "wanted": spec.count},
     }
