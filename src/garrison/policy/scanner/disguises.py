@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import codecs
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 RUN_CHARS_MAX: Final = 16_384
@@ -96,9 +95,16 @@ def decoded(text: str) -> Iterator[Undone]:
             count += 1
             if count > RUNS_MAX:
                 return
-            said = _readable(decode(run[0][:RUN_CHARS_MAX]))
+            said = _readable(_undone(decode, run[0][:RUN_CHARS_MAX]))
             if said:
                 yield Undone(run.start(), run.end(), said, how)
+
+
+def _undone(decode: Callable[[str], bytes], run: str) -> bytes:
+    try:
+        return decode(run)
+    except ValueError:  # one of the many runs that only look encoded
+        return b""
 
 
 def _base64(run: str) -> bytes:
@@ -139,9 +145,8 @@ def _readable(raw: bytes | None) -> str:
     """The text, if it is one: mostly letters and blanks."""
     if not raw:
         return ""
-    try:
-        said = raw.decode("utf-8")
-    except (UnicodeDecodeError, binascii.Error):
+    said = raw.decode("utf-8", "ignore")
+    if len(said) < 0.9 * len(raw):
         return ""
     plain = sum(char.isalpha() or char in " .,;:!?'\"/~_-@\n" for char in said)
     return said if plain >= _WORDS_MIN * len(said) and len(said) >= 10 else ""

@@ -15,7 +15,6 @@ from typing import Final, NamedTuple
 from garrison.policy.scanner.findings import Severity
 
 SIZE_CHARS_MAX: Final = 20_000
-SIZE_CHARS_HUGE: Final = 100_000
 
 
 class Hidden(NamedTuple):
@@ -65,8 +64,10 @@ def hidden(text: str) -> Iterator[Hidden]:
 
 def _sized(text: str) -> Iterator[Hidden]:
     if len(text) > SIZE_CHARS_MAX:
-        severity: Severity = "medium" if len(text) > SIZE_CHARS_HUGE else "low"
-        yield Hidden("scan.size", severity, f"{len(text)} characters", 0, 1)
+        severity: Severity = "medium"
+        yield Hidden(
+            "scan.size", severity, f"{len(text)} characters, of which the rules read the first {SIZE_CHARS_MAX}", 0, 1
+        )
 
 
 def _unicode(text: str) -> Iterator[Hidden]:

@@ -34,7 +34,9 @@ _LATIN_OF: Final = {
 """Letters that look like a Latin one."""
 _LEET_I: Final = str.maketrans("01345789@$!|", "oieastbgasii")
 _LEET_L: Final = str.maketrans("01345789@$!|", "oleastbgasll")
-_LEET_WORD: Final = re.compile(r"(?=[^\s]*[a-z])(?=[^\s]*[013457@$!|])[a-z0-9@$!|]{2,}")
+_LEET_WORD: Final = re.compile(
+    r"(?<![a-z0-9@$!|])(?=[0-9@$!|]{0,24}[a-z])(?=[a-z]{0,24}[013457@$!|])[a-z0-9@$!|]{2,48}"
+)
 
 
 class Normal(NamedTuple):

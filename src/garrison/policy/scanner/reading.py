@@ -16,7 +16,7 @@ from garrison.policy.scanner.rules_more import MORE
 from garrison.policy.scanner.signals import DETECTS, DIRECTS, PRESSURE, QUOTING, SECRECY_HINT
 from garrison.policy.scanner.suspicion import CERTAIN, SUSPECT, suspicion
 
-READ_CHARS_MAX: Final = 65_536
+READ_CHARS_MAX: Final = 20_000
 """So much of one text is read by the rules; what is longer is a finding by its size."""
 _ALL: Final = (*RULES, *MORE)
 _STEMS: Final = sorted({stem for rule in _ALL for stem in rule.stems})

@@ -92,7 +92,7 @@ RULES: Final = (
         "high",
         "poses as a privileged block",
         "<",
-        r"<(?P<tag>(?:important|critical|secret|hidden|admin|override|sudo|urgent|mandatory|internal|directive|privileged|root|god|security|confidential|ai|llm|agent|model|assistant|attention|must[_-]?(?:read|follow)|do[_-]?not[_-]?\w+|compliance)(?:[_-](?:instructions?|only|override|note|notice|directive|rules?|message|prompt|command|task|step|block|policy|update))?)>(?!['\"`)]).{8,}?</(?P=tag)>",
+        r"<(?P<tag>(?:important|critical|secret|hidden|admin|override|sudo|urgent|mandatory|internal|directive|privileged|root|god|security|confidential|ai|llm|agent|model|assistant|attention|must[_-]?(?:read|follow)|do[_-]?not[_-]?\w+|compliance)(?:[_-](?:instructions?|only|override|note|notice|directive|rules?|message|prompt|command|task|step|block|policy|update))?)>(?!['\"`)]).{8,600}?</(?P=tag)>",
         "low",
     ),
     rule(
@@ -247,7 +247,7 @@ RULES: Final = (
         "high",
         "everything is to be sent elsewhere as well",
         "send|post|upload|forward|transmit|exfiltrate|relay|leak|deliver|email|bcc|cc |copy|mirror|report|submit|beacon",
-        rf"\b(?:also |first |then |always |silently |must |and |to |please |should |immediately |additionally )?(?:send|post|upload|forward|transmit|exfiltrate|relay|leak|deliver|e-?mail|bcc|cc|mirror|report|submit|copy|beacon|stream|push)(?:ing)? (?:(?!if |when |unless )\w+[,']? ?){{0,5}}?\b{_SENT}\b(?:[^.!?;]|\.(?=\S)){{0,60}}? (?:to|via|through|into|at|using|with|by) (?:[^!?;]){{0,40}}?{ELSEWHERE}",
+        rf"\b(?:also |first |then |always |silently |must |and |to |please |should |immediately |additionally )?(?:send|post|upload|forward|transmit|exfiltrate|relay|leak|deliver|e-?mail|bcc|cc|mirror|report|submit|copy|beacon|stream|push)(?:ing)? (?:(?!if |when |unless )\w+[,']? ){{0,5}}?\b{_SENT}\b(?:[^.!?;]|\.(?=\S)){{0,60}}? (?:to|via|through|into|at|using|with|by) (?:[^!?;]){{0,40}}?{ELSEWHERE}",
         None,
     ),
     rule(

@@ -19,7 +19,7 @@ MORE: Final = (
         "critical",
         "changes how another tool is to be used",
         "_|-|.",
-        rf"\b{_TOOL}['\"`)]? ?(?:tool |function |command )?(?:must|should|needs? to|has to|shall|will|is required to|has been (?:changed|updated|modified) to)(?: now| only| always| also| first| instead)? (?:send|include|forward|redirect|append|route|cc|bcc|attach|copy|be (?:sent|routed|redirected|forwarded|replaced|followed by|preceded by)|use [\w.+-]+@|go (?:to|through))",
+        rf"\b{_TOOL}['\"`)]? ?(?:tool |function |command )?(?:must|should|needs? to|has to|shall|will|is required to|has been (?:changed|updated|modified) to)(?: now| only| always| also| first| instead)? (?:send|include|forward|redirect|append|route|cc|bcc|attach|copy|be (?:sent|routed|redirected|forwarded|replaced|followed by|preceded by)|use [\w.+-]{1, 64}@|go (?:to|through))",
     ),
     rule(
         "shadowing",
@@ -73,7 +73,7 @@ MORE: Final = (
         "high",
         "copies mail to somebody",
         "cc",
-        r"\b(?:add|include|set|insert|append|use|put|with)(?:ing)? (?:\w+ ){0,3}?b?cc['\"`]? ?(?:=|:|to|of|with|field to|address)? ?['\"`]?[\w.+-]+@[\w-]+\.|\bb?cc (?:every|all|each|any) (?:\w+ ){0,3}?(?:to|at) ",
+        r"\b(?:add|include|set|insert|append|use|put|with)(?:ing)? (?:\w+ ){0,3}?b?cc['\"`]? ?(?:=|:|to|of|with|field to|address)? ?['\"`]?[\w.+-]{1,64}@[\w-]+\.|\bb?cc (?:every|all|each|any) (?:\w+ ){0,3}?(?:to|at) ",
         "medium",
     ),
     rule(

@@ -18,7 +18,7 @@ from garrison.policy.scanner.normal import normal
 from garrison.policy.scanner.reading import Hit, by_rules, read, speaks_to_model
 from garrison.policy.scanner.strings import Placed, strings
 
-JOINED_CHARS_MAX: Final = 65_536
+JOINED_CHARS_MAX: Final = 20_000
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[_-]+")
 _REFERABLE: Final = re.compile(r"(?=.{6,})[A-Za-z][\w]*_\w+|[a-z]+(?:[A-Z][a-z]+){1,}")
 

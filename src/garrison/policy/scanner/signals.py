@@ -47,9 +47,9 @@ TO_PARAMETER: Final = (
     r"|(?:in|into|to) (?:the )?['\"`][\w.-]+['\"`])"
 )
 ELSEWHERE: Final = (
-    r"(?:(?:https?|ftps?|wss?)://|hxxps?://|\bwww\.\w|[\w.+-]+@[\w-]+\.[a-z]{2,}|\b\d{1,3}(?:\.\d{1,3}){3}\b|\bwebhook|\battacker|\b(?:our|my|external|remote|third[- ]party) "
-    r"(?:\w+ ){0,2}(?:server|endpoint|webhook|address|host|url|inbox|api|service|site)|\b[\w-]+\.(?:ngrok|requestbin|pipedream|webhook|burpcollaborator|oast|interact)\.?\w*"
-    r"|\+\d[\d -]{7,}\d|\bpastebin|telegram bot|discord webhook|\bdns (?:query|lookup|request)|\b[\w-]+\.(?:xyz|top|evil|ru|tk|onion|click)\b)"
+    r"(?:(?:https?|ftps?|wss?)://|hxxps?://|\bwww\.\w|(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}\.[a-z]{2,}|\b\d{1,3}(?:\.\d{1,3}){3}\b|\bwebhook|\battacker|\b(?:our|my|external|remote|third[- ]party) "
+    r"(?:\w+ ){0,2}(?:server|endpoint|webhook|address|host|url|inbox|api|service|site)|(?<![\w-])[\w-]{1,63}\.(?:ngrok|requestbin|pipedream|webhook|burpcollaborator|oast|interact)\.?\w*"
+    r"|\+\d[\d -]{7,}\d|\bpastebin|telegram bot|discord webhook|\bdns (?:query|lookup|request)|(?<![\w-])[\w-]{1,63}\.(?:xyz|top|evil|ru|tk|onion|click)\b)"
 )
 READ: Final = (
     r"(?:read|open|cat|load|fetch|access|retrieve|get|find|collect|copy|grab|extract|locate|dump|print|gather|examine|obtain|harvest|list|scan|search"

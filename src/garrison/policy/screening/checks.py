@@ -71,8 +71,8 @@ _WEAK: Final = frozenset(
 )
 _EXAMPLES: Final = frozenset(
     [
-        "sk_test_4eC39HqLyjWDarjtT1zdp7dc",
-        "sk_test_BQokikJOvBiI2HlWgH4olfQ2",
+        "4eC39HqLyjWDarjtT1zdp7dc",
+        "BQokikJOvBiI2HlWgH4olfQ2",
         "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
         "SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV_adQssw5c",
     ]
@@ -105,7 +105,7 @@ def is_random(text: str) -> bool:
         return False
     if re.fullmatch(r"[0-9a-f]+|[0-9A-F]+", text):
         return entropy(text) >= 2.7 and len(set(text)) >= 8
-    return entropy(text) >= (3.0 if len(text) < 32 else 3.4)
+    return entropy(text) >= (3.0 if len(text) < 32 else 3.2)
 
 
 def is_keyed_value(text: str) -> bool:
@@ -165,7 +165,7 @@ def _checksum(body: str) -> str:
 def is_luhn(text: str) -> bool:
     """ISO/IEC 7812-1, annex B; the numbers of manuals for testing are no cards."""
     digits = [int(char) for char in text if char.isdigit()]
-    if not 13 <= len(digits) <= 19 or len(set(digits)) < 3:
+    if not 13 <= len(digits) <= 19 or len(set(digits)) < 2:
         return False
     doubled = [sum(divmod(2 * digit, 10)) if index % 2 else digit for index, digit in enumerate(reversed(digits))]
     return sum(doubled) % 10 == 0

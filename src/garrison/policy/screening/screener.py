@@ -72,7 +72,7 @@ class Screener:
     ) -> Verdict:
         """The same for what the hits lead to. `inside`: it begins within a string; `offset`: it is a piece from there,
         and must not become longer. Without `is_end`, what reaches to the end is left for when more is known."""
-        flat = Flat(json.decode("utf-8", "replace"), inside=inside)
+        flat = Flat(json.decode("utf-8", "surrogateescape"), inside=inside)
         found = _repeated(flat.text, stretches(flat.text, hits))
         findings: list[Screened] = []
         cuts: list[tuple[int, int, str]] = []
@@ -129,7 +129,7 @@ def _cut(raw: str, cuts: list[tuple[int, int, str]]) -> bytes:
         parts += (raw[at:start], mask)
         at = max(at, end)
     parts.append(raw[at:])
-    return "".join(parts).encode()
+    return "".join(parts).encode("utf-8", "surrogateescape")
 
 
 def _is_json(json: bytes) -> bool:
