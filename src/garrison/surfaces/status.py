@@ -30,7 +30,11 @@ def server_row(
         "era": observed.era,
         "version": observed.version,
         "tools": len(upstream.tools) if upstream is not None and upstream.listed else None,
-        "error": observed.error or _of_the_others(observed) or listing_problem or _LEFT_ALONE[breaker] or _holds(upstream),
+        "error": observed.error
+        or _of_the_others(observed)
+        or listing_problem
+        or _LEFT_ALONE[breaker]
+        or _holds(upstream),
         "hint": observed.hint,
         "startup_s": round(observed.startup_s, 3),
         "started_at": observed.started_at,
