@@ -89,14 +89,18 @@ def test_the_state_of_a_moment_is_what_status_said_then(garrison: Shell) -> None
     with_key = now()
     up(garrison, {"one": fixture_server("modern_only"), "three": fixture_server("modern_only")})
     look()
-    garrison("keys", "revoke", "ci", "--yes", code=0)
+    garrison("--reason", "lost laptop ü\n", "keys", "revoke", "ci", "--yes", code=0)
     broken = {"command": ["/bin/false"]}
     write(garrison.folder, {**TWO, "bad": broken})
     garrison("up", "--output", "json")
     look()
-    garrison("server", "restart", "one", code=0)
+    garrison("--reason", "it was slow ü\n", "server", "restart", "one", code=0)
     look()
     garrison("down", code=0)
+    reasons = {row["action"]: row["detail"].get("reason") for row in search(garrison, "--kind", "change")[::-1]}
+    assert reasons["keys.revoke"] == "lost laptop ü\n"
+    assert reasons["server.restart_asked"] == "it was slow ü\n"
+    assert reasons["server.started"] is None
     for at, servers, version in said:
         told = garrison("state", "--at", at, "--output", "json", code=0).json
         assert (servers_of(told), told["snapshot"], told["up"]) == (servers, version, True), at

@@ -29,6 +29,7 @@ from garrison.kernel import descriptors
 from garrison.kernel.clock import SystemClock, rfc3339
 from garrison.kernel.errors import Defect, GarrisonError
 from garrison.kernel.home import Home, write_private
+from garrison.protection.reasons import with_reason
 from garrison.runtimes.guardian import EXIT_CONFIG
 from garrison.runtimes.guardianship import Charge, GuardianWatch
 from garrison.surfaces import budgets
@@ -288,7 +289,7 @@ class Node:
     # ── inside ──
 
     def _record(self, change: str, detail: dict[str, Any], principal: str = ADMIN, server: str = "") -> None:
-        record_change(self.fleet.ledger, principal, change, server, detail)
+        record_change(self.fleet.ledger, principal, change, server, with_reason(detail))
 
     def _write_run_file(self) -> None:
         content = {

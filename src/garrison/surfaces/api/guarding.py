@@ -13,6 +13,7 @@ from garrison.identity.reach import is_bounded
 from garrison.identity.roles import ADMIN_ROLE
 from garrison.kernel.clock import SystemClock
 from garrison.kernel.errors import Denied, GarrisonError, Unauthenticated
+from garrison.protection import reasons
 from garrison.protection.entries import Entry
 from garrison.surfaces.wiring.fleet import Fleet
 
@@ -44,6 +45,7 @@ class Guarding:
                 self._record_refusal(request, action, error)
                 raise
             request.state.principal = principal
+            reasons.give(reasons.from_header(request.headers.get(reasons.HEADER, "")))
             return await endpoint(request)
 
         return run

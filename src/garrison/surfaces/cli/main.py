@@ -14,6 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from garrison import __version__
 from garrison.kernel.errors import GarrisonError
+from garrison.protection import reasons
 from garrison.surfaces.cli import exits
 from garrison.surfaces.cli.output import say, tell, tell_error
 
@@ -97,11 +98,16 @@ def root(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True)
     ] = False,
+    reason: Annotated[
+        str, typer.Option("--reason", help="Why: goes on the record with what is changed.", show_default=False)
+    ] = "",
 ) -> None:
     """Runs, protects and ships fleets of MCP servers.
 
-    Examples: garrison up; garrison status; garrison call time__get_current_time; garrison down.
+    Examples: garrison up; garrison status; garrison call time__get_current_time; garrison down;
+    garrison --reason "ticket 7" keys revoke ci.
     """
+    reasons.give(reason)
 
 
 def _end(number: int, frame: object) -> None:

@@ -12,6 +12,7 @@ import msgspec
 from garrison.kernel import errors
 from garrison.kernel.errors import GarrisonError, Invalid, Kind, NotFound, TimedOut, Unavailable
 from garrison.kernel.home import Home
+from garrison.protection import reasons
 from garrison.surfaces.node_trust import client_context
 from garrison.surfaces.presence import NodeNote, running_node
 
@@ -105,7 +106,7 @@ class NodeClient:
     def _ask(self, method: str, path: str, timeout_s: float, body: bytes | None = None) -> dict[str, Any]:
         connection = self._connection(timeout_s)
         try:
-            connection.request(method, path, body, headers={"Authorization": f"Bearer {self.key}"})
+            connection.request(method, path, body, headers={"Authorization": f"Bearer {self.key}", **_reason()})
             answer = connection.getresponse()
             return _understood(answer.status, answer.read())
         except TimeoutError as error:
@@ -125,6 +126,10 @@ class NodeClient:
         if tls is None:
             return http.client.HTTPConnection(host, address.port, timeout=timeout_s)
         return http.client.HTTPSConnection(host, address.port, timeout=timeout_s, context=tls)
+
+
+def _reason() -> dict[str, str]:
+    return {reasons.HEADER: reasons.to_header(reasons.given())} if reasons.given() else {}
 
 
 def _auth_path(server: str, principal: str) -> str:

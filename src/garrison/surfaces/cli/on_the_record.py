@@ -10,11 +10,13 @@ from garrison.kernel.clock import SystemClock
 from garrison.kernel.home import Home
 from garrison.protection.entries import Entry
 from garrison.protection.ledger import record_once
+from garrison.protection.reasons import with_reason
 from garrison.surfaces.ledger_place import place_of_fleet
 
 
 def record_change(home: Home, change: str, target: str, detail: Mapping[str, Any] | None = None) -> None:
     """Durable when it returns. Raises `Unavailable` when the ledger cannot be written."""
     who = f"local:{getpass.getuser()}"
+    detail = with_reason(detail)
     entry = Entry(SystemClock().wall_ns(), "change", principal=who, action=change, target=target, detail=detail)
     record_once(place_of_fleet(home), entry)
