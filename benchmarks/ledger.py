@@ -2,8 +2,8 @@
 
     python benchmarks/ledger.py [ENTRIES] [--url postgresql://…]
 
-`batched` at full speed and at 5,000 entries a second; `strict` with 16 and 256 who wait at a time. The writer's time is that of its
-thread alone, with what SQLite does in the kernel. The rest of `CPU` is this program's own making of entries.
+`batched` at full speed and at 5,000 entries a second; `strict` with 16 and 256 who wait at a time. The writer's time is
+its thread's alone, with what SQLite does in the kernel. The rest of `CPU` is this program's own making of entries.
 """
 
 from __future__ import annotations
@@ -61,15 +61,14 @@ def awaited(at_a_time: int) -> Callable[[Ledger, int], None]:
 def measure(name: str, settings: LedgerSettings, act: Callable[[Ledger, int], None], count: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         ledger = Ledger(Path(folder) / "ledger.sqlite", settings)
-        clock = time.pthread_getcpuclockid(ledger._writer.ident)  # noqa: SLF001
+        clock = time.pthread_getcpuclockid(ledger._writer.ident)
         began, cpu, writer = time.monotonic(), time.process_time(), time.clock_gettime(clock)
         act(ledger, count)
         took, cpu, writer = time.monotonic() - began, time.process_time() - cpu, time.clock_gettime(clock) - writer
         ledger.close()
         assert ledger.committed == count
-    print(
-        f"{name:34} {count / took:9,.0f} entries/s   CPU {cpu / count * 1e6:6.1f} µs   writer {writer / count * 1e6:6.2f} µs"
-    )
+    each = f"CPU {cpu / count * 1e6:6.1f} µs   writer {writer / count * 1e6:6.2f} µs"
+    print(f"{name:34} {count / took:9,.0f} entries/s   {each}")
 
 
 def main() -> None:
