@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -23,7 +24,7 @@ from garrison.surfaces.bench.echo import Answering, HttpEcho
 from garrison.surfaces.setting_groups.identity import AuthSettings
 from garrison.surfaces.settings import Settings
 from gateway.wired import META, MODERN, Wired
-from identity.signing import AUDIENCE, EC, signed
+from identity.signing import AUDIENCE, EC, ISSUER, Web, signed
 from running_fleet import Running, StartFleet, stdio
 
 pytestmark = pytest.mark.slow
@@ -337,3 +338,37 @@ async def test_a_bounded_key_may_do_no_more_than_its_bounds_and_nothing_at_the_a
         assert (await http.get(f"{running.url}/api/v1/status")).status_code == 403
         who = (await http.get(f"{running.url}/api/v1/whoami")).json()
         assert who["scopes"] == ["demo/do"]
+
+
+async def test_the_older_transport_is_a_part_of_all_of_us(issuer: str, start_fleet: StartFleet) -> None:
+    running = await fleet_for(issuer, start_fleet)
+    for path in ("/sse", "/servers/demo/sse"):
+        async with httpx2.AsyncClient(timeout=20) as http:
+            answer = await http.get(running.url + path, headers={"accept": "text/event-stream"})
+            assert answer.status_code == 401
+            metadata = (await http.get(challenge_of(answer)["resource_metadata"])).json()
+        assert metadata["resource"] == running.url
+        token = await robot_token(issuer, metadata["resource"], "mcp:write")
+        async with (
+            httpx2.AsyncClient(headers={"authorization": f"Bearer {token}"}, timeout=20) as http,
+            http.stream("GET", running.url + path, headers={"accept": "text/event-stream"}) as stream,
+        ):
+            assert stream.status_code == 200
+
+
+async def test_no_flow_outlives_its_token(start_fleet: StartFleet) -> None:
+    running = await start_fleet(stdio("demo", "obedient"), roles=(WRITER,))
+    running.fleet.authenticator._tokens._fetch = Web().fetch
+    spec = IssuerSpec(issuer=ISSUER, audiences=(AUDIENCE,), roles=("writer",))
+    running.fleet.authenticator.replace({"tests": spec})
+    ends_s = time.time() + 3
+    payload = {"iss": ISSUER, "sub": "ada", "aud": AUDIENCE, "exp": ends_s - spec.leeway_s}
+    token = signed({"alg": "ES256", "kid": "ec"}, payload, EC, "ES256")
+    wired = await Wired(running, "modern", "/servers/demo/mcp", key=token).open()
+    first = (await wired.call("do", what="answer")).status
+    while time.time() < ends_s:
+        await wired.call("do", what="answer")
+    assert first == 200
+    assert running.fleet.gateway._fast.taken > 0
+    assert (await wired.call("do", what="answer")).status == 401
+    await wired.hang_up()
