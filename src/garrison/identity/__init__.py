@@ -1,1 +1,1 @@
-"""Who is asking and what may they do: principals, API keys, roles and stored secrets."""
+"""Who is asking: API keys, tokens and certificates become principals; stored secrets and credentials."""
