@@ -87,6 +87,7 @@ def make_app(node: NodeControl) -> Starlette:
         Route("/api/v1/audit/search", only.administrators("audit/read", AuditRoutes(lambda: node.fleet).search)),
         Route("/api/v1/audit/state", only.administrators("audit/read", AuditRoutes(lambda: node.fleet).state)),
         Route("/api/v1/pins", only.administrators("pins/read", pins.all)),
+        Route("/api/v1/pins/reload", only.administrators("pins.reload", pins.reload), methods=["POST"]),
         Route("/api/v1/pins/approve", only.administrators("pins.approve", pins.approve), methods=["POST"]),
         Route("/api/v1/pins/revoke", only.administrators("pins.revoke", pins.revoke), methods=["POST"]),
         Route("/api/v1/apply", only.administrators("fleet.apply", admin.apply), methods=["POST"]),

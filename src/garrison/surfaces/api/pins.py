@@ -38,6 +38,12 @@ class PinRoutes:
         asked = (request.query_params.get("server", ""), request.query_params.get("name", ""))
         return JSONResponse({"pins": pin_rows(book, *asked), "held": differences(book, *asked)})
 
+    async def reload(self, request: Request) -> Response:
+        """Take over a lock that was edited or merged."""
+        self._fleet().directory.pins.reload()
+        await self._changed()
+        return JSONResponse({})
+
     async def approve(self, request: Request) -> Response:
         asked = await _read(request)
         taken = self._fleet().directory.pins.approve(asked.server, asked.name, asked.sha256)

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from garrison.catalog.pin_book import book_of
 from garrison.catalog.problems import Problem
 from garrison.catalog.report import render_report
 from garrison.identity.secrets import SecretsFile, secrets_of
@@ -21,7 +22,7 @@ from garrison.surfaces.cli.node_client import NodeClient, client_of
 from garrison.surfaces.cli.output import tell
 from garrison.surfaces.cli.progress import telling, wait_until_settled
 from garrison.surfaces.configuration import Configuration, Wanted, configure, keep_last_good
-from garrison.surfaces.desired import Desired, read_desired, write_desired
+from garrison.surfaces.desired import Desired, lock_of, read_desired, write_desired
 from garrison.surfaces.halt import halt
 from garrison.surfaces.launch import open_listeners, start_in_background
 from garrison.surfaces.launchers import install_launchers
@@ -61,10 +62,17 @@ def prepare(home: Home, wanted: Wanted, *, rollback: bool) -> tuple[Configuratio
         return _from_revision(revision, wanted), revision
     configuration = configure(wanted)
     refuse_if_blocked(configuration, "nothing was started")
+    _refuse_unreadable_pins(home, configuration.desired)
     check_files(home, configuration.desired)
     _install_launchers()
     tell(_headline(configuration))
     return configuration, None
+
+
+def _refuse_unreadable_pins(home: Home, desired: Desired) -> None:
+    """A lock that a merge has left in pieces says nothing of what was approved. Raises `Invalid`."""
+    if desired.settings.pins.mode != "off":
+        book_of(home, lock_of(desired)).read()
 
 
 def _install_launchers() -> None:
@@ -113,11 +121,13 @@ def bring_in_step(home: Home, wanted: Wanted, *, rollback: bool) -> Outcome:
     if revision is None:
         refuse_if_blocked(fresh, "the fleet runs on as it was")
     configuration = keep_last_good(fresh, running)
+    _refuse_unreadable_pins(home, configuration.desired)
     _tell_idle_settings(configuration, running)
     renewed = store_secrets(home, configuration)
     kept = {"settings": running.settings, "listen_fd": running.listen_fd, "worker_fds": running.worker_fds}
     new = msgspec.structs.replace(configuration.desired, **kept)
     if new.catalog == running.catalog:
+        client.reload_pins()
         tell(f"the fleet runs already (pid {client.note.pid})" + ("" if renewed else "; nothing has changed"))
     else:
         _apply(home, client, running, new)

@@ -97,6 +97,10 @@ class NodeClient:
         path = f"/api/v1/approvals/{quote(approval_id, safe='')}/{verdict}"
         return self._ask("POST", path, QUICK_S, msgspec.json.encode({"reason": reason}))
 
+    def reload_pins(self) -> None:
+        """The lock may have been edited."""
+        self._ask("POST", "/api/v1/pins/reload", QUICK_S)
+
     def decide_pins(self, decision: str, server: str, name: str, sha256: str) -> list[dict[str, Any]]:
         """`approve` or `revoke`; what was taken over."""
         asked = msgspec.json.encode({"server": server, "name": name, "sha256": sha256})
