@@ -39,7 +39,7 @@ from garrison.surfaces.edge.protocol import is_mcp_path
 from garrison.surfaces.fleet_metrics import add_fleet_metrics
 from garrison.surfaces.launch import fleet_id, node_argv
 from garrison.surfaces.ledger_place import place_in
-from garrison.surfaces.node_tls import add_tls_metrics, edge_of, end_untrusted, watched
+from garrison.surfaces.node_tls import edge_of, watch_over, watched
 from garrison.surfaces.node_tls import row as tls_row
 from garrison.surfaces.revisions import remember
 from garrison.surfaces.serving import EdgeServer, drained, edge_config, url_of
@@ -96,9 +96,7 @@ class Node:
         self._server = EdgeServer(config, self.serving, self.drain)
         if others:
             self.fleet.budgets.tell_workers = self._post.tell
-        if self._tls is not None:
-            end_untrusted(self._tls, lambda: self._server.server_state.connections)
-            add_tls_metrics(self._tls, self.fleet.metrics)
+        watch_over(self._tls, lambda: self._server.server_state.connections, self.fleet.metrics)
         self._auditing = Auditing(home, place_in(home, desired.settings.ledger.url, os.environ), desired.settings)
         self._restarts = guardian_mode == "restart"
         charge = Charge(

@@ -70,6 +70,13 @@ def edge_of(home: Home, desired: Desired, *, is_primary: bool) -> TlsEdge | None
     return tls
 
 
+def watch_over(tls: TlsEdge | None, connections: Callable[[], Iterable[Any]], metrics: Metrics) -> None:
+    """What the primary does beside serving."""
+    if tls is not None:
+        end_untrusted(tls, connections)
+        add_tls_metrics(tls, metrics)
+
+
 def end_untrusted(tls: TlsEdge, connections: Callable[[], Iterable[Any]]) -> None:
     """From now on: when an authority is trusted no more, connections that it vouched for end."""
 
