@@ -13,7 +13,7 @@ class NotStrict(ValueError):
 
 
 def read_object(data: bytes, size_bytes_max: int) -> dict[str, Any]:
-    """Raises `NotStrict`: too large, not UTF-8, a member twice, NaN or infinite numbers, too deep, no object."""
+    """Raises `NotStrict`: too large, not UTF-8, a member twice, NaN, half characters, too deep, no object."""
     if len(data) > size_bytes_max:
         raise NotStrict(f"larger than {size_bytes_max} bytes")
     try:
@@ -25,6 +25,7 @@ def read_object(data: bytes, size_bytes_max: int) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise NotStrict("no JSON object")
     _check_depth(found)
+    _check_text(found)
     return found
 
 
@@ -37,6 +38,14 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _constant(name: str) -> Any:
     raise NotStrict("a number that JSON does not know")
+
+
+def _check_text(found: dict[str, Any]) -> None:
+    """Half a surrogate pair, which JSON can spell and Unicode does not know, is text to some readers only."""
+    try:
+        json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise NotStrict("half a character") from None
 
 
 def _check_depth(found: Any) -> None:
