@@ -20,10 +20,8 @@ from garrison.protection.pages import Page
 from garrison.protection.place import Place
 
 SQLITE: Final = "garrison.protection.sqlite_store"
-BY_SCHEME: Final = {
-    "postgresql": "garrison.protection.postgres_store",
-    "postgres": "garrison.protection.postgres_store",
-}
+POSTGRES: Final = "garrison.protection.postgres_store"
+BY_SCHEME: Final = {"postgresql": POSTGRES, "postgres": POSTGRES}
 """Scheme of a place's URL → the module of its store; imported when it is needed."""
 
 
@@ -100,7 +98,7 @@ def _module(place: Place) -> ModuleType:
         return import_module(SQLITE)
     scheme = place.url.partition(":")[0]
     if scheme not in BY_SCHEME:
-        raise Invalid("ledger.url", f"ledger.url has the scheme {scheme[:32]!r}.", "postgresql://USER@HOST/DATABASE")
+        raise Invalid("ledger.url", "ledger.url is no address of a PostgreSQL.", "postgresql://USER@HOST/DATABASE")
     try:
         return import_module(BY_SCHEME[scheme])
     except ImportError as error:
