@@ -24,7 +24,7 @@ from garrison.identity.oauth.metadata import check_for_codes
 from garrison.identity.oauth.places import Places
 from garrison.identity.oauth.registration import CALLBACK, client_for
 from garrison.identity.oauth.tokens import Client, Token
-from garrison.kernel.errors import Denied, Limited, NotFound, Unsupported
+from garrison.kernel.errors import Denied, Invalid, Limited, NotFound
 
 BEGIN = "/oauth/begin"
 LIFE_S = 600.0
@@ -106,7 +106,7 @@ class SignIns:
         auth = spec.auth
         if auth is None or auth.kind != "authorization_code":
             message = f"nobody signs in at server {spec.name}"
-            raise Unsupported("auth.no_sign_in", message, "its auth is not of kind authorization_code")
+            raise Invalid("auth.no_sign_in", message, "its auth is not of kind authorization_code")
         self._make_room(principal)
         places = Places.of(self._means.outbound, spec)
         found = await discover(places, spec)
