@@ -135,12 +135,6 @@ def test_block_refuses_the_whole_and_rules_are_exceptions() -> None:
     assert screener(section, "bank", "read_x").screen(text_of("x" * 200)).blocked == "screen.size"
 
 
-def test_a_compiled_prefilter_can_be_kept_and_one_that_cannot_be_read_is_made_anew() -> None:
-    secret = text_of(made("npm_<a36>"))
-    for cached in (PREFILTER.dump(), b"no database"):
-        assert not Prefilter(wanted(ALL), cached).is_clean(secret)
-
-
 def passed(whole: bytes, sizes: list[int]) -> tuple[bytes, StreamScreen]:
     stream, out, at = StreamScreen(screener()), b"", 0
     for size in sizes:

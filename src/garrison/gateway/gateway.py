@@ -110,8 +110,6 @@ class Parts:
     callers: CallerTokens = field(default_factory=CallerTokens)
     invitations: Invitations | None = None
     screening: Screening = field(default_factory=Screening)
-    screening_compiled: bytes = b""
-    """What an earlier process compiled of the same section; see `policy.screening.prefilter`."""
     bodies: BodyKeeper | None = None
     """Keeps bodies of calls, where that is wanted."""
     kept: KeptAnswers = field(default_factory=lambda: KeptAnswers(1000, 32 * 1024 * 1024))
@@ -139,7 +137,7 @@ class Gateway:
         parts.sessions.on_ended(self._forget_session)
         self.own.on_sweep = parts.sessions.expire
         self.shed = Shed(parts.shed, parts.metrics, parts.clock.monotonic_s)
-        self.screens = Screens(parts.screening, parts.metrics, parts.screening_compiled)
+        self.screens = Screens(parts.screening, parts.metrics)
         self.breaker = CircuitBreaker(parts.breaker, parts.directory, parts.metrics, parts.clock.monotonic_s)
         self._ids = parts.ids
         self.invitations = parts.invitations

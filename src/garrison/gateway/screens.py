@@ -29,10 +29,9 @@ log = logging.getLogger("garrison.gateway")
 class Screens:
     """`edition` is replaced with each change of the section, and everything that was decided by it is void."""
 
-    def __init__(self, section: Screening, metrics: Metrics, cached: bytes = b"") -> None:
-        """`cached`: what `Prefilter.dump` of the same categories gave."""
+    def __init__(self, section: Screening, metrics: Metrics) -> None:
         self._section = section
-        self._prefilter = Prefilter(wanted(section), cached)
+        self._prefilter = Prefilter(wanted(section))
         self.edition = Treatments(section, self._prefilter)
         about = "What screening found in results, errors, messages and arguments."
         self._found = metrics.counter(

@@ -17,7 +17,7 @@ from garrison.policy.screening.checks import is_github, is_jwt, is_keyed_value, 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """`hint`: for Hyperscan, over JSON text; `holds`: whether the secret's text can be one. `body`: what is judged of it is
+    """`hint`: for the prefilter, over JSON text; `holds`: whether the secret's text can be one. `body`: what is judged of it is
     what follows the prefix."""
 
     name: str

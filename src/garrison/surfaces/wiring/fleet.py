@@ -53,7 +53,6 @@ from garrison.surfaces.wiring.credentials import credentials_of, means_of
 from garrison.surfaces.wiring.instances import drivers_here, drivers_through_the_primary, follow, supervised
 from garrison.surfaces.wiring.metering import metered
 from garrison.surfaces.wiring.pins import pinned
-from garrison.surfaces.wiring.screening import compiled_before
 from garrison.surfaces.workers.relays import Relays
 from garrison.telemetry import names
 from garrison.telemetry.metrics import Metrics
@@ -138,7 +137,6 @@ def build(
         ids=SequenceIds(),
         identity=IDENTITY,
         screening=snapshot.sections.screening,
-        screening_compiled=compiled_before(home, snapshot.sections.screening),
         metering=metering,
         limits=policies.limits(settings),
         breaker=policies.breaker(settings),
