@@ -97,7 +97,7 @@ async def test_large_results_are_screened_while_they_pass(start_fleet: StartFlee
 
 async def test_calls_on_the_fast_path_are_screened_as_well(start_fleet: StartFleet) -> None:
     running = await start_fleet(stdio("one", "modern_only", session="shared"))
-    meta = {META + "protocolVersion": "2026-07-28", META + "clientInfo": {"name": "c"}, META + "clientCapabilities": {}}
+    meta = {META + "protocolVersion": "2026-07-28", META + "clientInfo": {"name": "c", "version": "1"}, META + "clientCapabilities": {}}
     headers = {
         "authorization": f"Bearer {running.admin_key}",
         "accept": "application/json, text/event-stream",
