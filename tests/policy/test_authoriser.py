@@ -27,8 +27,18 @@ def principal(*roles: str) -> Principal:
 
 def test_a_grant_allows_what_its_patterns_match_and_is_named() -> None:
     authoriser = Authoriser({"reader": READER})
-    assert authoriser.decide(principal("reader"), "tool", "git", "log_all") == ("allow", "role reader, grant 1", False, False)
-    assert authoriser.decide(principal("reader"), "prompt", "any", "help") == ("allow", "role reader, grant 2", False, False)
+    assert authoriser.decide(principal("reader"), "tool", "git", "log_all") == (
+        "allow",
+        "role reader, grant 1",
+        False,
+        False,
+    )
+    assert authoriser.decide(principal("reader"), "prompt", "any", "help") == (
+        "allow",
+        "role reader, grant 2",
+        False,
+        False,
+    )
     assert authoriser.decide(principal("reader"), "resource", "any", "file:///public/a/b").allowed
 
 
