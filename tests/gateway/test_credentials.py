@@ -67,13 +67,14 @@ async def seen(url: str) -> list[dict[str, str]]:
         return found
 
 
-async def call(fleet: Running, key: str = "", tool: str = "whoami", **headers: str) -> dict[str, Any]:
+async def call(fleet: Running, key: str = "", tool: str = "whoami", **headers: Any) -> dict[str, Any]:
     """One call of a modern client at the aggregate: the result, or the error."""
     meta = {
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientCapabilities": {"elicitation": {"url": {}}} if "asks" in headers else {},
     }
     params = {"name": f"vault__{tool}", "arguments": {}, "_meta": meta}
+    params |= {"inputResponses": headers["answers"]} if "answers" in headers else {}
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
     sent = {"mcp-protocol-version": "2026-07-28", "mcp-method": "tools/call", "mcp-name": f"vault__{tool}"}
     answer = await fleet.post("/mcp", body, **sent, authorization=f"Bearer {key or fleet.admin_key}")
@@ -237,6 +238,15 @@ async def test_a_client_that_opens_urls_is_sent_to_sign_in(start_fleet: StartFle
     assert told(await call(fleet, bob))["who"] == "ada"
     async with browser() as http:
         assert (await http.get(question["url"])).status_code == 404  # it was used
+
+
+async def test_who_declines_is_not_asked_again_and_again(start_fleet: StartFleet, issuer: str, legacy: str) -> None:
+    fleet = await start_fleet(spec(legacy), settings=LOCAL, roles=(EVERYTHING,))
+    await sign_in(fleet)
+    await until(lambda: state(fleet) is State.RUNNING)
+    bob = fleet.key("all", name="bob")
+    refused = await call(fleet, bob, asks="", answers={"garrison.sign_in": {"action": "decline"}})
+    assert refused["data"]["code"] == "auth.declined"
 
 
 async def test_a_legacy_client_is_told_by_the_error_of_its_revision(

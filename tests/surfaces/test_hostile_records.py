@@ -33,11 +33,8 @@ def shell(tmp_path: Path) -> Shell:
     ("words", "lines"),
     [
         (("logs", "git"), None),
-        (("logs",), None),
         (("audit", "tail"), None),
-        (("audit", "tail", "--output", "json"), None),
         (("audit", "search", "--output", "yaml"), None),
-        (("audit", "show", "1"), None),
         (("audit", "export", "--format", "cef"), 1),
         (("audit", "export", "--format", "syslog"), 1),
     ],

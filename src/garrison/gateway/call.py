@@ -201,10 +201,8 @@ class Call:
         """The breaker let it through and wants to hear what became of it."""
         self.limited = False
         """Whether it counts among the calls in flight."""
-        self.screener: Screener | None = None
-        """Looks at what its server sends; None where nobody does."""
-        self.screened: tuple[Screened, ...] = ()
-        """What was found: codes and places."""
+        self.screener: Screener | None = None  # looks at what the server sends; None where nobody does
+        self.screened: tuple[Screened, ...] = ()  # what it found: codes and places
         self.bodies: frozenset[str] = frozenset()
         """Which of its bodies are kept: `request`, `response`."""
         self.streaming = False

@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 from garrison.gateway import routing
 from garrison.gateway.call import Call, Outcome
 from garrison.gateway.heads import reading_of
-from garrison.gateway.invitations import without_ours
+from garrison.gateway.invitations import declined, without_ours
 from garrison.gateway.stage import Stage, Step
 from garrison.gateway.unasked import Unasked
 from garrison.gateway.upstreams.directory import Directory
@@ -15,7 +15,7 @@ from garrison.gateway.upstreams.own import OwnConnections, Owner
 from garrison.gateway.upstreams.standing import STANDING
 from garrison.gateway.upstreams.upstream import Upstream
 from garrison.identity.oauth.callers import CallerTokens
-from garrison.kernel.errors import GarrisonError, Invalid, Limited, Unsupported
+from garrison.kernel.errors import Denied, GarrisonError, Invalid, Limited, Unsupported
 from garrison.protocol import methods
 
 _INTRODUCTIONS = frozenset({methods.INITIALIZE, methods.DISCOVER})
@@ -80,6 +80,9 @@ class Connect(Stage):
     def _note_caller(self, call: Call, upstream: Upstream) -> None:
         """What the server's credential for this principal may be made of; the caller's token goes no further."""
         if "inputResponses" in call.params:
+            if declined(call):
+                message = f"the sign-in at server {upstream.name} was declined"
+                raise Denied("auth.declined", message, "call again, and sign in")
             without_ours(call)
         auth, principal = upstream.spec.auth, call.principal
         if auth is not None and auth.kind == "token_exchange" and principal is not None and principal.kind == "token":

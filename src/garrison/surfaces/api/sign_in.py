@@ -47,6 +47,8 @@ class SignInRoutes:
 
     async def begin(self, request: Request) -> Response:
         """GET shows what is agreed to; POST goes to the issuer."""
+        if request.method == "HEAD":
+            return Response(status_code=405, headers={"allow": "GET, POST"})  # whoever previews a link opens nothing
         try:
             if request.method == "POST":
                 ticket = await _ticket_in(request)
