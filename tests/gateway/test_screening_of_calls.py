@@ -19,6 +19,7 @@ from running_fleet import Running, StartFleet, snapshot_of, stdio
 from secret_samples import made
 
 pytestmark = pytest.mark.slow
+INFO = {"name": "c", "version": "1"}
 TOKEN = made("ghp_<a36>")
 
 
@@ -97,7 +98,7 @@ async def test_large_results_are_screened_while_they_pass(start_fleet: StartFlee
 
 async def test_calls_on_the_fast_path_are_screened_as_well(start_fleet: StartFleet) -> None:
     running = await start_fleet(stdio("one", "modern_only", session="shared"))
-    meta = {META + "protocolVersion": "2026-07-28", META + "clientInfo": {"name": "c", "version": "1"}, META + "clientCapabilities": {}}
+    meta = {META + "protocolVersion": "2026-07-28", META + "clientInfo": INFO, META + "clientCapabilities": {}}
     headers = {
         "authorization": f"Bearer {running.admin_key}",
         "accept": "application/json, text/event-stream",
