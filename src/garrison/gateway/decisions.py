@@ -103,7 +103,7 @@ class Decisions:
         return time.monotonic_ns() + min(int(flows.HOLDS_S * 1e9), ends_ns - self._wall_ns())
 
     def _known_as(self, call: Call) -> tuple[Principal, int] | None:
-        """As the stage has it. What a certificate names is asked anew with each request, so that there it never ends."""
+        """As the stage has it. What a certificate names is asked anew with each request: it never ends here."""
         presented, certificate = reading_of(call.request.head).key, call.request.certificate
         if not presented and certificate is not None:
             return certificate, sys.maxsize
