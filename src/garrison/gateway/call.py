@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 import msgspec
@@ -94,126 +94,86 @@ class Pending:
 PENDING: Final = Pending()
 
 
+_NOTHING: Final = Target()
+
+
+def _unbound(outcome: Outcome) -> None:
+    raise AssertionError("the pipeline binds `finish` before the first stage runs")
+
+
+@dataclass(slots=True, eq=False, repr=False)
 class Call:
     """One message on its way through the pipeline; stages fill in what they find out."""
 
-    __slots__ = (
-        "answer",
-        "approval",
-        "arguments",
-        "bodies",
-        "client_name",
-        "concern",
-        "connection",
-        "counted",
-        "decision",
-        "definition",
-        "depth",
-        "endpoint",
-        "era",
-        "finish",
-        "finished",
-        "id",
-        "kept_key",
-        "limited",
-        "message",
-        "method",
-        "on_cancel",
-        "owner",
-        "params",
-        "passed",
-        "permit",
-        "presented_key",
-        "principal",
-        "problem",
-        "request",
-        "retries",
-        "rpc_id",
-        "screened",
-        "screener",
-        "sent_ns",
-        "session",
-        "session_id",
-        "sink",
-        "started_ns",
-        "streaming",
-        "target",
-        "upstream",
-        "version",
-    )
-
-    def __init__(self, call_id: str, request: HttpRequest, sink: Sink, started_ns: int) -> None:
-        self.id = call_id
-        self.request = request
-        self.sink = sink
-        self.started_ns = started_ns
-        """Monotonic nanoseconds."""
-        self.endpoint = ""
-        """Name of the server for its transparent endpoint, `profiles/NAME` for a profile's; empty for the aggregate."""
-        self.era: Era = "legacy"
-        self.version = LATEST_LEGACY
-        self.sent_ns = 0
-        """When it left for the server, monotonic nanoseconds; 0 while it has not."""
-        self.rpc_id: bytes | None = None
-        """The request's id as raw JSON; None for a notification."""
-        self.method = ""
-        self.params: Params = {}
-        self.presented_key = ""
-        self.client_name = ""
-        self.session: Session | None = None
-        self.session_id = ""
-        """The id of the session that this call opens (`initialize`)."""
-        self.problem: GarrisonError | None = None
-        """Why the message cannot be served as it stands; `admit` refuses it, after `authenticate`."""
-        self.target = Target()
-        self.principal: Principal | None = None
-        self.message: Message | None = None
-        """What was posted, whole; None for a GET or DELETE."""
-        self.owner: Owner | None = None
-        """Set where the client needs a connection of its own."""
-        self.connection: Connection | None = None
-        """The client's own connection to the server, where it has one."""
-        self.upstream: Upstream | None = None
-        """The server that the call needs; None where it needs none in particular."""
-        self.answer: Callable[[Call], Outcome | Pending | Awaitable[Outcome | None]] | None = None
-        """How the gateway answers this itself; None where the server does."""
-        self.definition: Definition | None = None
-        """The called tool's definition, where the server listed it."""
-        self.arguments: dict[str, Any] | None = None
-        """The decoded arguments of a tool call: what was judged, and what is forwarded."""
-        self.decision: Decision | None = None
-        """What `authorise` decided; of what it depends on, `approve` decides."""
-        self.approval = ""
-        """The id of the approval that it uses."""
-        self.depth = 0
-        self.finished = False
-        self.passed = False
-        """Whether it came through all stages, so that what happens now is an outcome and no refusal."""
-        self.kept_key: Hashable | None = None
-        """Under which its answer may be kept; None where it may not, or was found."""
-        self.counted = False
-        """Whether it counts in the bound on all calls."""
-        self.concern: Concern | None = None
-        """What counts it by the limits of garrison.yaml; None where nothing does."""
-        self.retries = 0
-        """How often it was made again after a failure."""
-        self.permit: Permit | None = None
-        """The breaker let it through and wants to hear what became of it."""
-        self.limited = False
-        """Whether it counts among the calls in flight."""
-        self.screener: Screener | None = None  # looks at what the server sends; None where nobody does
-        self.screened: tuple[Screened, ...] = ()  # what it found: codes and places
-        self.bodies: frozenset[str] = frozenset()
-        """Which of its bodies are kept: `request`, `response`."""
-        self.streaming = False
-        self.finish: Callable[[Outcome], None] = _unbound
-        self.on_cancel: Callable[[str], None] | None = None
+    id: str
+    request: HttpRequest
+    sink: Sink
+    started_ns: int
+    """Monotonic nanoseconds."""
+    endpoint: str = ""
+    """Name of the server for its transparent endpoint, `profiles/NAME` for a profile's; empty for the aggregate."""
+    era: Era = "legacy"
+    version: str = LATEST_LEGACY
+    sent_ns: int = 0
+    """When it left for the server, monotonic nanoseconds; 0 while it has not."""
+    rpc_id: bytes | None = None
+    """The request's id as raw JSON; None for a notification."""
+    method: str = ""
+    params: Params = field(default_factory=dict)
+    presented_key: str = ""
+    client_name: str = ""
+    session: Session | None = None
+    session_id: str = ""
+    """The id of the session that this call opens (`initialize`)."""
+    problem: GarrisonError | None = None
+    """Why the message cannot be served as it stands; `admit` refuses it, after `authenticate`."""
+    target: Target = _NOTHING
+    principal: Principal | None = None
+    message: Message | None = None
+    """What was posted, whole; None for a GET or DELETE."""
+    owner: Owner | None = None
+    """Set where the client needs a connection of its own."""
+    connection: Connection | None = None
+    """The client's own connection to the server, where it has one."""
+    upstream: Upstream | None = None
+    """The server that the call needs; None where it needs none in particular."""
+    answer: Callable[[Call], Outcome | Pending | Awaitable[Outcome | None]] | None = None
+    """How the gateway answers this itself; None where the server does."""
+    definition: Definition | None = None
+    """The called tool's definition, where the server listed it."""
+    arguments: dict[str, Any] | None = None
+    """The decoded arguments of a tool call: what was judged, and what is forwarded."""
+    decision: Decision | None = None
+    """What `authorise` decided; of what it depends on, `approve` decides."""
+    approval: str = ""
+    """The id of the approval that it uses."""
+    depth: int = 0
+    finished: bool = False
+    passed: bool = False
+    """Whether it came through all stages, so that what happens now is an outcome and no refusal."""
+    kept_key: Hashable | None = None
+    """Under which its answer may be kept; None where it may not, or was found."""
+    counted: bool = False
+    """Whether it counts in the bound on all calls."""
+    concern: Concern | None = None
+    """What counts it by the limits of garrison.yaml; None where nothing does."""
+    retries: int = 0
+    """How often it was made again after a failure."""
+    permit: Permit | None = None
+    """The breaker let it through and wants to hear what became of it."""
+    limited: bool = False
+    """Whether it counts among the calls in flight."""
+    screener: Screener | None = None
+    """Looks at what the server sends; None where nobody does."""
+    screened: tuple[Screened, ...] = ()
+    """What it found: codes and places."""
+    bodies: frozenset[str] = frozenset()
+    """Which of its bodies are kept: `request`, `response`."""
+    streaming: bool = False
+    finish: Callable[[Outcome], None] = _unbound
+    on_cancel: Callable[[str], None] | None = None
 
     def cancel(self, reason: str) -> None:
         """The client does not want the answer any more."""
         if self.on_cancel is not None and not self.finished:
             self.on_cancel(reason)
-
-
-def _unbound(outcome: Outcome) -> None:
-    raise AssertionError("the pipeline binds `finish` before the first stage runs")

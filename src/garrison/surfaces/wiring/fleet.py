@@ -29,6 +29,8 @@ from garrison.identity.authenticator import Authenticator
 from garrison.identity.certificates import Certificates
 from garrison.identity.issuer_fetch import issuer_fetch
 from garrison.identity.keys import KeyStore
+from garrison.identity.oauth.callers import CallerTokens
+from garrison.identity.oauth.credentials import Credentials
 from garrison.identity.oauth.sign_in import SignIns
 from garrison.identity.resources import Resources
 from garrison.kernel.clock import Clock, SystemClock
@@ -91,6 +93,35 @@ class Fleet:
     """The principal of the admin key."""
 
 
+@dataclass(frozen=True)
+class _Ground:
+    """What everything else stands on."""
+
+    home: Home
+    settings: Settings
+    snapshot: Snapshot
+    worker: Worker
+    clock: Clock
+    ids: RandomIds
+    metrics: Metrics
+    ledger: Ledger
+    session_key: bytes
+
+
+@dataclass(frozen=True)
+class _People:
+    """Who may be there and what they may do; `credentials` are what we show to servers for them."""
+
+    keys: KeyStore
+    administrator: str
+    authenticator: Authenticator
+    authoriser: Authoriser
+    approvals: Approvals
+    credentials: Credentials
+    callers: CallerTokens
+    sign_ins: SignIns
+
+
 def build(
     home: Home,
     settings: Settings,
@@ -103,82 +134,104 @@ def build(
 
     `lock`: where the pins are, if not in the home.
     """
+    ground = _ground(home, settings, snapshot, worker)
+    people = _people(ground)
+    pins = pinned(home, settings, ground.ledger, lock, ground.clock, keeps=worker.is_primary)
+    directory = Directory(policies.spread(settings, ground.clock, worker), pins)
+    directory.apply(snapshot)
+    metering, budgets = metered(home, settings, snapshot, ground.clock, ground.ids, ground.metrics, worker)
+    parts = _parts(ground, people, directory, metering)
+    reaper, relays = Reaper(), Relays(directory)
+    drivers = drivers_here(home, reaper, fleet_id) if worker.is_primary else drivers_through_the_primary(home, worker)
+    supervisor, dialer = supervised(
+        home, settings, parts, drivers, relays, people.credentials, is_primary=worker.is_primary
+    )
+    drivers.renew = supervisor.renew
+    gateway = Gateway(parts)
+    gateway.own.dial, gateway.own.share = dialer, settings.limits.sessions_share
+    drain_s = settings.edge.drain_s
+    supervisor.subscribe(lambda name, observed, link: follow(gateway.own, observed, link, drain_s))
+    return Fleet(
+        home=home,
+        settings=settings,
+        directory=directory,
+        supervisor=supervisor,
+        dialer=dialer,
+        gateway=gateway,
+        keys=people.keys,
+        authenticator=people.authenticator,
+        authoriser=people.authoriser,
+        approvals=people.approvals,
+        ledger=ground.ledger,
+        metrics=ground.metrics,
+        metering=metering,
+        certificates=Certificates(snapshot.sections.certificates),
+        budgets=budgets,
+        reaper=reaper,
+        relays=relays,
+        sign_ins=people.sign_ins,
+        administrator=people.administrator,
+    )
+
+
+def _ground(home: Home, settings: Settings, snapshot: Snapshot, worker: Worker) -> _Ground:
     home.create()
-    clock, ids, metrics = SystemClock(), RandomIds(), Metrics()
+    clock, metrics = SystemClock(), Metrics()
     add_process_metrics(metrics)
     ledger = Ledger(home.ledger, _ledger_settings(home, settings.ledger), clock)
+    return _Ground(home, settings, snapshot, worker, clock, RandomIds(), metrics, ledger, _session_key(home))
+
+
+def _people(ground: _Ground) -> _People:
+    home, settings, clock = ground.home, ground.settings, ground.clock
     keys = KeyStore(home.keys, clock)
     administrator = keys.ensure_admin(home).principal
-    authenticator = _authenticator(settings, snapshot, keys, clock)
     means = means_of(home, policies.outbound(settings), clock, administrator)
     credentials, sign_ins = credentials_of(means)
-    authoriser = Authoriser.of(snapshot, clock.wall_ns)
-    pins = pinned(home, settings, ledger, lock, clock, keeps=worker.is_primary)
-    directory = Directory(policies.spread(settings, clock, worker), pins)
-    directory.apply(snapshot)
-    session_key = _session_key(home)
-    metering, budgets = metered(home, settings, snapshot, clock, ids, metrics, worker)
     times = ApprovalTimes(settings.approvals.asked_s, settings.approvals.approved_s, settings.approvals.pending_max)
-    approvals = Approvals(home.approvals, session_key, clock, ids, ledger.append, times)
-    parts = Parts(
+    return _People(
+        keys=keys,
+        administrator=administrator,
+        authenticator=_authenticator(settings, ground.snapshot, keys, clock),
+        authoriser=Authoriser.of(ground.snapshot, clock.wall_ns),
+        approvals=Approvals(home.approvals, ground.session_key, clock, ground.ids, ground.ledger.append, times),
+        credentials=credentials,
+        callers=means.callers,
+        sign_ins=sign_ins,
+    )
+
+
+def _parts(ground: _Ground, people: _People, directory: Directory, metering: Metering) -> Parts:
+    settings, clock, metrics, key = ground.settings, ground.clock, ground.metrics, ground.session_key
+    resources = people.authenticator.resources
+    return Parts(
         directory=directory,
-        authenticator=authenticator,
-        authoriser=authoriser,
-        approvals=approvals,
-        asking=Asking(session_key, authenticator.resources),
+        authenticator=people.authenticator,
+        authoriser=people.authoriser,
+        approvals=people.approvals,
+        asking=Asking(key, resources),
         approval_wait_s=settings.approvals.wait_s,
-        ledger=ledger,
+        ledger=ground.ledger,
         metrics=metrics,
-        sessions=Sessions(session_key, clock, ids, session_times(metrics), worker=worker),
-        parked=ParkedCalls(session_key, ids, worker),
-        task_ids=TaskIds(session_key),
-        cursors=Cursors(session_key),
+        sessions=Sessions(key, clock, ground.ids, session_times(metrics), worker=ground.worker),
+        parked=ParkedCalls(key, ground.ids, ground.worker),
+        task_ids=TaskIds(key),
+        cursors=Cursors(key),
         clock=clock,
         ids=SequenceIds(),
         identity=IDENTITY,
-        screening=snapshot.sections.screening,
+        screening=ground.snapshot.sections.screening,
         metering=metering,
         limits=policies.limits(settings),
         breaker=policies.breaker(settings),
         shed=ShedPolicy(settings.limits.concurrent_calls_of_all, settings.limits.lag_s_max),
-        bodies=kept_bodies(home, settings.audit),
+        bodies=kept_bodies(ground.home, settings.audit),
         kept=KeptAnswers(settings.cache.entries_max, settings.cache.size_bytes_max),
         retry=RetryPolicy(settings.retry.retries_max, budget_share=settings.retry.budget_share),
         streams=policies.streams(settings),
-        worker=worker,
-        callers=means.callers,
-        invitations=Invitations(session_key, clock, authenticator.resources),
-    )
-    reaper = Reaper()
-    relays = Relays(directory)
-    drivers = drivers_here(home, reaper, fleet_id) if worker.is_primary else drivers_through_the_primary(home, worker)
-    supervisor, dialer = supervised(home, settings, parts, drivers, relays, credentials, is_primary=worker.is_primary)
-    drivers.renew = supervisor.renew
-    gateway = Gateway(parts)
-    gateway.own.dial = dialer
-    gateway.own.share = settings.limits.sessions_share
-    drain_s = settings.edge.drain_s
-    supervisor.subscribe(lambda name, observed, link: follow(gateway.own, observed, link, drain_s))
-    return Fleet(
-        home,
-        settings,
-        directory,
-        supervisor,
-        dialer,
-        gateway,
-        keys,
-        authenticator,
-        authoriser,
-        approvals,
-        ledger,
-        metrics,
-        metering,
-        Certificates(snapshot.sections.certificates),
-        budgets,
-        reaper,
-        relays,
-        sign_ins,
-        administrator,
+        worker=ground.worker,
+        callers=people.callers,
+        invitations=Invitations(key, clock, resources),
     )
 
 
