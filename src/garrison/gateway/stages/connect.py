@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable
 
 from garrison.gateway import routing
@@ -18,6 +19,8 @@ from garrison.identity.oauth.callers import CallerTokens
 from garrison.kernel.errors import Denied, GarrisonError, Invalid, Limited, Unsupported
 from garrison.protocol import methods
 
+ONCE_MORE_S = 0.1
+"""After this a server that could not be compared with its pins is asked again, before its caller is refused."""
 _INTRODUCTIONS = frozenset({methods.INITIALIZE, methods.DISCOVER})
 
 
@@ -38,13 +41,17 @@ class Connect(Stage):
         upstream = call.upstream
         if upstream is None:
             return None
-        if upstream.in_doubt and upstream.is_reading and call.answer is None:
+        if upstream.in_doubt and call.answer is None:
             return self._verified(call, upstream)
         return self._connect(call, upstream)
 
     async def _verified(self, call: Call, upstream: Upstream) -> Outcome | None:
         """Its lists are being read: what was known of it may not be so any more."""
         await upstream.settled()
+        if upstream.holding.is_unread(upstream.name, call.target.kind):  # an instance may have gone while it was asked
+            await asyncio.sleep(ONCE_MORE_S)
+            upstream.refresh(tuple(upstream.holding.doubted))
+            await upstream.settled()
         step = self._connect(call, upstream)
         return await step if isinstance(step, Awaitable) else step
 

@@ -57,7 +57,11 @@ def _check_pins(call: Call, upstream: Upstream) -> None:
     kind, name = call.target.kind, call.target.name
     if kind == "server":
         return
-    if upstream.connection is not None and upstream.holding.is_unread(upstream.name, kind):
+    if (
+        upstream.connection is not None
+        and upstream.connection.closed is None
+        and upstream.holding.is_unread(upstream.name, kind)
+    ):
         message = f"what server {upstream.name} offers could not be compared with its pins: {upstream.problem}"
         raise Unavailable("pin.unread", message, "it is asked again soon; see `garrison status`")
     for one in ("resource", "template") if kind == "resource" else (kind,):

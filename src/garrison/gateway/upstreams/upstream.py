@@ -163,8 +163,10 @@ class Upstream:
             self.awaited = False
             self.problem = self.hint = ""
             self.refuses_legacy = False
-        if joined or len(links) < before:
+        if joined:
             self.refresh(methods.LIST_MEMBER)
+        elif len(links) < before:
+            self._read_soon(methods.LIST_MEMBER)
         return joined
 
     def _take_note(self, connection: Connection) -> None:
@@ -291,6 +293,9 @@ class Upstream:
             try:
                 await self._read(connection, method)
             except GarrisonError as error:
+                if self.connection is not connection:  # that one has gone meanwhile
+                    self._stale.add(method)
+                    continue
                 # The last good list is served on; a server that fails to list is not emptied.
                 log.warning("a list was not read", extra={"server": self.name, "method": method, "why": error.message})
                 self._unread[method] = error.message
