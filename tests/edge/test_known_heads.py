@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from socket import IPPROTO_TCP, TCP_NODELAY
+from urllib.parse import urlsplit
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +13,7 @@ from hypothesis import strategies as st
 from garrison.gateway.heads import Head
 from garrison.surfaces.edge.known_heads import KnownHeads
 from raw_http import HOST, JSON, auth, exchange, length, post
-from running_fleet import StartFleet
+from running_fleet import StartFleet, stdio
 
 HEAD = Head("POST", "/mcp", {})
 START = b"POST /mcp HTTP/1.1\r\nhost: localhost\r\ncontent-length: "
@@ -84,3 +88,48 @@ async def test_a_revoked_key_is_refused_on_the_short_way_too(start_fleet: StartF
         assert (await exchange(running, request)).startswith(b"HTTP/1.1 200")
     running.fleet.keys.revoke("short-lived")
     assert (await exchange(running, request)).startswith(b"HTTP/1.1 401")
+
+
+CALL = (
+    b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":{"text":"hello"},"_meta":%b}}'
+)
+META = b'{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}'
+
+
+@pytest.mark.slow
+async def test_a_message_in_pieces_is_answered_as_in_one_and_its_head_is_known_as_well(start_fleet: StartFleet) -> None:
+    running = await start_fleet(stdio("one", "modern_only", session="shared"))
+    body = CALL % META
+    named = b"mcp-protocol-version: 2026-07-28\r\nmcp-method: tools/call\r\nmcp-name: echo\r\n"
+    head = post(HOST + JSON + auth(running) + named + length(body), b"").replace(b"/mcp", b"/servers/one/mcp", 1)
+    parts = urlsplit(running.url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    socket_ = writer.get_extra_info("socket")
+    socket_.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+
+    async def ask(*pieces: bytes) -> bytes:
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0.005)
+        async with asyncio.timeout(20):
+            found = await reader.readuntil(b"\r\n\r\n")
+            size = int(found.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+            return await reader.readexactly(size)
+
+    first = await ask(head + body)
+    taken = running.fleet.gateway._fast.taken
+    for _ in range(5):
+        assert await ask(head, body) == first
+    assert running.fleet.gateway._fast.taken > taken, "a head and a body, as many clients write them"
+    for cut in (1, 10, len(head) - 2, len(head) + 1, len(head) + len(body) - 1):
+        whole = head + body
+        assert await ask(whole[:cut], whole[cut:]) == first
+    assert await ask(head, body[:20], body[20:]) == first
+    writer.write(head)
+    await writer.drain()
+    await asyncio.sleep(0.01)
+    writer.write(body + head + body)
+    assert first in await ask()
+    assert first in await ask()
+    writer.close()

@@ -36,7 +36,7 @@ def flaw(body: bytes | bytearray) -> str:
 
 def is_plain(body: bytes | bytearray, colons: int) -> bool:
     """Whether a scan can tell that nothing is wrong. `colons`: how many the text has when written anew."""
-    return body.count(b":") == colons and _SPELT_COLON not in body and not _may_be_deep(body, colons)
+    return body.count(b":") == colons and _SPELT_COLON not in body and colons + body.count(b"[") < DEPTH_MAX
 
 
 def folded(names: Iterable[str], known: frozenset[str]) -> str | None:
@@ -44,10 +44,9 @@ def folded(names: Iterable[str], known: frozenset[str]) -> str | None:
     return next((name for name in names if name not in known and name.lower() in known), None)
 
 
-def _may_be_deep(body: bytes | bytearray, colons: int | None = None) -> bool:
+def _may_be_deep(body: bytes | bytearray) -> bool:
     """No level without a bracket, and none of objects without a colon."""
-    colons = body.count(b":") if colons is None else colons
-    return colons + body.count(b"[") >= DEPTH_MAX
+    return body.count(b":") + body.count(b"[") >= DEPTH_MAX
 
 
 def _is_deep(body: bytes | bytearray) -> bool:

@@ -49,6 +49,7 @@ HINTS: Final[dict[Category, tuple[str, ...]]] = {
 Hit = tuple[Category, int]
 """A category, and which of its hints."""
 
+_ESCAPE: Final = r"\\[u/]"
 _LOOK_BEHIND = re.compile(r"\(\?<[!=][^()]*\)")
 _SIZE = jsonschema_rs.RegexOptions(size_limit=64_000_000)
 
@@ -61,7 +62,9 @@ class Prefilter:
         self._ids: tuple[Hit, ...] = tuple(
             (category, index) for category in HINTS if category in categories for index in range(len(HINTS[category]))
         )
-        self._any = _finder([HINTS[category][index] for category, index in self._ids]) if self._ids else _nothing
+        hints = [HINTS[category][index] for category, index in self._ids]
+        self._any = _finder(hints) if hints else _nothing
+        self._any_or_escape = _finder([_ESCAPE, *hints]) if hints else _nothing
         self._each: dict[Hit, Callable[[str], bool]] = {}
 
     def hits(self, json: bytes | Raw) -> list[Hit]:
@@ -70,11 +73,8 @@ class Prefilter:
         return [hit for hit in self._ids if self._finds(hit, text)] if self._any(text) else []
 
     def is_clean(self, json: bytes | Raw) -> bool:
-        """On the way of every result, so it is one function and little more."""
-        plain = bytes(json)
-        if b"\\u" in plain or b"\\/" in plain:
-            plain = unescaped(plain)
-        return not self._any(plain.decode("utf-8", "replace"))
+        """On the way of every result, so it is one function and little more: most hold no escape either."""
+        return not self._any_or_escape(str(json, "utf-8", "replace")) or not self._any(_plain(json))
 
     def _finds(self, hit: Hit, text: str) -> bool:
         find = self._each.get(hit)

@@ -38,6 +38,12 @@ class KnownHeads(Generic[Reading]):
             return None
         return found[0], data[end + 4 :]
 
+    def owes_body(self, data: bytes) -> bool:
+        """Whether `data` is exactly a known head whose body is still to come: some clients write them one by one."""
+        end = len(data) - 4
+        found = self._exact.get(data[:end]) or self._with_another_length(data, end)
+        return found is not None and found[1] > 0
+
     def keep(self, data: bytes, reading: Reading) -> None:
         """Remember a head that was accepted, if `data` was exactly its message."""
         end = data.find(b"\r\n\r\n")

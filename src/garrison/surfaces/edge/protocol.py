@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 Handler = Callable[[HttpRequest, Exchange], None]
 
 HEAD_TIMEOUT_S = 10.0
+WHOLE_BYTES_MAX = 16 * 1024
+"""Of a message in several pieces, so much is kept until it is read, to know the next one's head."""
 BODY_TIMEOUT_S = 30.0
 LINGER_S = 2.0
 """How long what still comes after a refusal is read and dropped: who closes at once resets the connection, and the
@@ -76,6 +78,8 @@ class EdgeProtocol(HttpToolsProtocol):
         """No byte of a further request has come."""
         self._whole = b""
         """The bytes that began the request being read, to remember its head by."""
+        self._head_alone = b""
+        """A head like one before that came without its body, which is still to come."""
         self._rests_since_s = 0.0
         self._host = ""
         self._stalled: asyncio.TimerHandle | None = None
@@ -109,6 +113,8 @@ class EdgeProtocol(HttpToolsProtocol):
         if self._refused:
             return
         if self._between and (self.cycle is None or self.cycle.response_complete):
+            if self._head_alone:
+                data, self._head_alone = self._head_alone + data, b""
             known = self.heads.find(data)
             if known is not None:  # a request like one before: the parser need not see it
                 if self._deadline is not None:
@@ -120,7 +126,11 @@ class EdgeProtocol(HttpToolsProtocol):
                 self.cycle = exchange  # type: ignore[assignment]
                 self.handler(exchange, exchange)
                 return
+            if self._waits_for_body(data):
+                return
             self._whole = data
+        elif self._whole:
+            self._whole = self._whole + data if len(self._whole) + len(data) <= WHOLE_BYTES_MAX else b""
         if self._between and b"pgrade" in data:
             data = without_upgrade(data)
         self._between = False
@@ -128,6 +138,14 @@ class EdgeProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._unread > 2 * self.guard.head_bytes_max and not self._refused:
             self._refuse(Refusal(431, "too many or too large headers, trailers or chunk extensions"))
+
+    def _waits_for_body(self, data: bytes) -> bool:
+        """Many clients write the head and the body one after the other: together they may be one like before."""
+        if not data.endswith(b"\r\n\r\n") or not self.heads.owes_body(data):
+            return False
+        self._head_alone = data
+        self._expect(BODY_TIMEOUT_S)
+        return True
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -274,7 +292,7 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def close_if_idle(self, now_s: float) -> None:
         """End a connection on which nothing has happened for long."""
-        at_rest = self._between and (self.cycle is None or self.cycle.response_complete)
+        at_rest = self._between and not self._head_alone and (self.cycle is None or self.cycle.response_complete)
         if at_rest and now_s - self._rests_since_s >= self.timeout_keep_alive:
             self.timeout_keep_alive_handler()
 
@@ -288,6 +306,9 @@ class EdgeProtocol(HttpToolsProtocol):
             self.handler(cycle, cycle)
 
     def shutdown(self) -> None:
+        if self._head_alone:  # begun before the end was asked for: it is served
+            data, self._head_alone, self._between = self._head_alone, b"", False
+            super().data_received(data)
         self.outbox.flush()
         super().shutdown()
 
