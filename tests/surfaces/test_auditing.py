@@ -69,7 +69,7 @@ def test_without_a_time_nothing_goes_and_the_index_grows(home: Home) -> None:
 
 def test_nothing_is_kept_or_forwarded_by_default(home: Home) -> None:
     assert kept_bodies(home, AuditSettings()) is None
-    assert forwarder(home, Place(home.ledger), AuditSettings()) is None
+    assert forwarder(home, Place(home.ledger), settings.Settings()) is None
     assert not home.bodies.exists()
 
 

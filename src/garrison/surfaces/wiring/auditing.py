@@ -21,6 +21,7 @@ from garrison.protection.reading import open_reading
 from garrison.protection.retention import horizon
 from garrison.protection.search_index import SearchIndex
 from garrison.protection.subject_keys import SubjectKeys
+from garrison.surfaces import policies
 from garrison.surfaces.setting_groups.audit import AuditSettings
 from garrison.surfaces.settings import Settings
 
@@ -54,12 +55,14 @@ def kept_bodies(home: Home, settings: AuditSettings) -> BodyKeeper | None:
     return keeper
 
 
-def forwarder(home: Home, place: Place, settings: AuditSettings) -> Forwarder | None:
+def forwarder(home: Home, place: Place, settings: Settings) -> Forwarder | None:
     """None where nothing is forwarded. Raises `Invalid` for a wrong URL."""
-    if not settings.forward:
+    audit = settings.audit
+    if not audit.forward:
         return None
-    address = address_of(settings.forward, settings.forward_ca, settings.forward_certificate, settings.forward_key)
-    to = Destination(address, message_renderer(settings.forward_format), this_host())
+    rules = policies.outbound(settings).rules
+    address = address_of(audit.forward, audit.forward_ca, audit.forward_certificate, audit.forward_key, rules)
+    to = Destination(address, message_renderer(audit.forward_format), this_host())
     return Forwarder(place, home.forwarded, to)
 
 
@@ -109,7 +112,7 @@ class Auditing:
     """Forwarder and upkeep of one node; `start` and `stop`."""
 
     def __init__(self, home: Home, place: Place, settings: Settings) -> None:
-        self.forwarder = forwarder(home, place, settings.audit)
+        self.forwarder = forwarder(home, place, settings)
         self._upkeep = Upkeep(home, place, settings.ledger.retention_days)
 
     def start(self) -> None:
