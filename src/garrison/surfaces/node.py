@@ -97,7 +97,8 @@ class Node:
         if others:
             self.fleet.budgets.tell_workers = self._post.tell
         watch_over(self._tls, lambda: self._server.server_state.connections, self.fleet.metrics)
-        self._auditing = Auditing(home, place_in(home, desired.settings.ledger.url, os.environ), desired.settings)
+        ledger = place_in(home, desired.settings.ledger.url, os.environ)
+        self._auditing = Auditing(home, ledger, desired.settings, self.fleet.metrics)
         self._restarts = guardian_mode == "restart"
         charge = Charge(
             node_argv=tuple(node_argv(home)),

@@ -24,6 +24,8 @@ from garrison.protection.subject_keys import SubjectKeys
 from garrison.surfaces import policies
 from garrison.surfaces.setting_groups.audit import AuditSettings
 from garrison.surfaces.settings import Settings
+from garrison.telemetry import names
+from garrison.telemetry.metrics import Metrics
 
 FIRST_S = 10.0
 EVERY_S = 600.0
@@ -111,8 +113,11 @@ class Upkeep(threading.Thread):
 class Auditing:
     """Forwarder and upkeep of one node; `start` and `stop`."""
 
-    def __init__(self, home: Home, place: Place, settings: Settings) -> None:
-        self.forwarder = forwarder(home, place, settings)
+    def __init__(self, home: Home, place: Place, settings: Settings, metrics: Metrics) -> None:
+        self.forwarder = following = forwarder(home, place, settings)
+        if following is not None:
+            about = "Entries of the ledger that its receiver does not have yet."
+            metrics.gauge(names.AUDIT_FORWARD_BEHIND, about).cell().read_from(lambda: following.behind)
         self._upkeep = Upkeep(home, place, settings.ledger.retention_days)
 
     def start(self) -> None:
