@@ -85,15 +85,16 @@ class TlsRunning:
 
 @asynccontextmanager
 async def tls_edge(running: Running, paths: Paths, **more: Any) -> AsyncIterator[TlsRunning]:
-    """`more`: settings of the edge; `mappings`: whom certificates name."""
+    """`more`: settings of the edge; `mappings`: whom certificates name; `app`: what answers beside MCP."""
     mappings: Certificates = more.pop("mappings", Certificates({}))
+    app: Any = more.pop("app", _healthy)
     settings = EdgeSettings(**more)
     ca = Path(paths["ca.pem"]) if settings.client_certificates != "none" else None
     files = TlsFiles(Path(paths["server.pem"]), Path(paths["server.key"]), ca, settings.client_certificates)
     tls = TlsEdge(files)
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
-    config = edge_config(_healthy, running.fleet.gateway.handle, settings, tls, mappings)
+    config = edge_config(app, running.fleet.gateway.handle, settings, tls, mappings)
     config.load()
     server = EdgeServer(config, lambda: None, _nothing)
     server.servers = []

@@ -9,6 +9,8 @@ import ssl
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import httpx2
 import pytest
@@ -16,9 +18,12 @@ import pytest_asyncio
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
+from garrison.catalog.access import GroupSpec
 from garrison.catalog.certificates import CertificateSpec
+from garrison.catalog.sections import Sections
 from garrison.catalog.spec import GrantSpec, RoleSpec
 from garrison.identity.certificates import Certificates
+from garrison.surfaces.api.app import make_app
 from gateway.wired import MODERN
 from running_fleet import Running, running_fleet, stdio
 from tls_fleet import Paths, TlsRunning, certificates, tls_edge
@@ -42,7 +47,8 @@ def paths(tmp_path: Path) -> Paths:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
     server = stdio("all", "everything", session="shared")
-    async with running_fleet(tmp_path_factory.mktemp("tls"), (server,), (ROLE,)) as found:
+    sections = Sections(groups={"operators": GroupSpec(roles=("admin",), members=("certificate:ops",))})
+    async with running_fleet(tmp_path_factory.mktemp("tls"), (server,), (ROLE,), sections=sections) as found:
         yield found
 
 
@@ -200,6 +206,29 @@ async def test_a_certificate_is_its_principal_and_calls_with_it_take_the_fast_pa
         assert await administrator.call() == 200
         who = {entry.principal for entry in running.records() if entry.action == "tools/call" and entry.outcome == "ok"}
         assert "certificate:agents/spiffe://test/build" in who
+
+
+async def test_a_certificate_opens_the_admin_api_to_whoever_its_groups_make_an_administrator(
+    running: Running, paths: Paths
+) -> None:
+    for name in ("ops", "build"):
+        paths.write(name, paths.new_client(name))
+    mappings = Certificates(
+        {
+            "ops": CertificateSpec(uri="spiffe://test/ops"),
+            "build": CertificateSpec(uri="spiffe://test/build", roles=("dev",)),
+        }
+    )
+    app = make_app(cast("Any", SimpleNamespace(fleet=running.fleet)))
+    async with tls_edge(running, paths, client_certificates="optional", mappings=mappings, app=app) as edge:
+        for client, certain, administers in (("ops", 200, 200), ("build", 200, 403), ("", 401, 401)):
+            async with httpx2.AsyncClient(verify=paths.trusting(client)) as http:
+                who = await http.get(f"{edge.url}/api/v1/whoami")
+                assert who.status_code == certain, client
+                assert (await http.get(f"{edge.url}/api/v1/offers")).status_code == administers, client
+                assert not client or who.json()["principal"] == f"certificate:{client}"
+                wrong = await http.get(f"{edge.url}/api/v1/whoami", headers={"authorization": "Bearer wrong"})
+                assert wrong.status_code == 401, "a wrong key is not made good by a certificate"
 
 
 async def test_certificates_of_one_address_are_told_apart(running: Running, paths: Paths) -> None:

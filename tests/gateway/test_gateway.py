@@ -220,6 +220,8 @@ async def test_calls_connections_and_sessions_are_measured_under_the_fields_name
     running = await start_fleet(stdio("one", "legacy_only", session="shared"))
     async with running.client("/mcp", "legacy") as client:
         await client.call_tool("one__echo", {"text": "x"})
+    for key in ("", "Bearer wrong"):
+        assert (await running.post("/mcp", {}, authorization=key)).status_code == 401
     await running.fleet.supervisor.restart("one")
     add_fleet_metrics(running.fleet)
     rendered = render(running.fleet.metrics)
@@ -235,6 +237,8 @@ async def test_calls_connections_and_sessions_are_measured_under_the_fields_name
         'error_type=""} 1',
         "mcp_server_session_duration_seconds_count 1",
         'mcp_client_session_duration_seconds_count{garrison_server_name="one",mcp_protocol_version="2025-11-25"} 1',
+        'garrison_auth_failures_total{error_type="key.missing"} 1',
+        'garrison_auth_failures_total{error_type="key.unknown"} 1',
         'garrison_server_running{garrison_server_name="one"} 1',
     ):
         assert line in text, line

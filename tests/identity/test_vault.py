@@ -15,7 +15,7 @@ import pytest
 from garrison.identity.envelope import Envelope
 from garrison.identity.master_keys import KeyFile, Source, source_named
 from garrison.identity.rekeying import rekey
-from garrison.kernel.errors import Invalid, Unavailable
+from garrison.kernel.errors import Denied, Invalid, Unavailable
 
 pytestmark = pytest.mark.slow
 TOKEN = f"root-{secrets.token_hex(8)}"
@@ -113,3 +113,16 @@ def test_a_vault_that_is_not_there_is_a_clear_error_without_the_token(monkeypatc
     assert TOKEN not in f"{caught.value} {caught.value.__cause__!r}"
     with pytest.raises(Invalid, match="https"):
         source("http://vault.example:8200")
+
+
+def test_a_vault_is_not_looked_for_where_no_connection_may_lead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BAO_TOKEN", TOKEN)
+    with pytest.raises(Denied, match="metadata"):
+        source("https://169.254.169.254:8200").wrap(b"data", b"")
+
+
+def test_a_vault_is_found_by_its_name(vault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which stands for two addresses, one of which nobody listens at."""
+    monkeypatch.setenv("BAO_TOKEN", TOKEN)
+    named = source(vault.replace("127.0.0.1", "localhost"))
+    assert named.unwrap(named.wrap(b"data", b"x"), b"x") == b"data"

@@ -149,7 +149,7 @@ async def test_cve_2026_25536_answers_go_to_who_asked_though_ids_are_equal(start
 
 async def test_cve_2026_59951_sessions_end_and_have_a_bound(start_fleet: StartFleet) -> None:
     """Sessions that nobody ended stayed for ever. What is kept for one of ours is bounded."""
-    running = await start_fleet(stdio("one", "legacy_only", sessions_max=2, session_idle_s=0.3), profiles=(ALL,))
+    running = await start_fleet(stdio("one", "legacy_only", sessions_max=2, session_idle_s=2), profiles=(ALL,))
     way = next(way for way in WAYS if way.transport == "legacy")
     async with on(way, running) as first, on(way, running) as second, on(way, running) as third:
         assert (await first.call("count")).allowed

@@ -53,11 +53,20 @@ DECIDED: dict[str, Who] = {
     "/oauth/client.json": "anyone",
     "/api/v1/auth": "admin",
     "/api/v1/auth/{name}": "admin",
-    "/approvals/{id}": "anyone",  # tells how it stands, to who knows its random name
+    "/approvals/{id}": "ticket",  # its random name: tells how it stands, and nothing of what it is about
     "/api/v1/approvals": "principal",
     "/api/v1/approvals/{id}": "principal",
     "/api/v1/approvals/{id}/approve": "principal",
     "/api/v1/approvals/{id}/deny": "principal",
+    # what everybody uses, did and was refused, and what everything offers, is for administrators alone
+    "/api/v1/limits": "admin",
+    "/api/v1/limits/report": "admin",
+    "/api/v1/audit/search": "admin",
+    "/api/v1/audit/state": "admin",
+    "/api/v1/pins": "admin",
+    "/api/v1/pins/approve": "admin",
+    "/api/v1/pins/revoke": "admin",
+    "/api/v1/pins/reload": "admin",
     "/api/v1/offers": "admin",
     "/api/v1/scan": "admin",
     "/api/v1/apply": "admin",

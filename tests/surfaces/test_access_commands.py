@@ -78,6 +78,14 @@ def test_what_is_wrong_with_a_policy_is_told_at_its_line(tmp_path: Path) -> None
     assert shell("check", code=1).code == shell("policy", "test", code=2).code - 1
 
 
+@pytest.mark.parametrize("text", ["forbidd (principal);", "hello", "{", "permit(principal, action, resource)"])
+def test_what_is_no_policy_at_all_is_a_problem_and_no_defect(tmp_path: Path, text: str) -> None:
+    document = {"servers": {"a": {"command": ["x"]}}, "policies": {"p": {"cedar": text}}}
+    (tmp_path / "garrison.yaml").write_text(json.dumps(document, indent=1))
+    said = Shell(tmp_path)("policy", "check", "-o", "json", code=1).json
+    assert {one["code"] for one in said} == {"policy.bad"}
+
+
 def test_tests_of_policies_say_what_was_expected_and_what_was_decided(tmp_path: Path) -> None:
     write(tmp_path)
     tests: list[dict[str, Any]] = [

@@ -21,7 +21,9 @@ from garrison.protection.search_index import index_path
 from garrison.surfaces import settings
 from garrison.surfaces.moments import moment_ns
 from garrison.surfaces.setting_groups.audit import AuditSettings
-from garrison.surfaces.wiring.auditing import Upkeep, body_store, forwarder, kept_bodies
+from garrison.surfaces.wiring.auditing import Auditing, Upkeep, body_store, forwarder, kept_bodies
+from garrison.telemetry.exposition import render
+from garrison.telemetry.metrics import Metrics
 from garrison.telemetry.redaction import redactor
 
 
@@ -69,8 +71,17 @@ def test_without_a_time_nothing_goes_and_the_index_grows(home: Home) -> None:
 
 def test_nothing_is_kept_or_forwarded_by_default(home: Home) -> None:
     assert kept_bodies(home, AuditSettings()) is None
-    assert forwarder(home, Place(home.ledger), AuditSettings()) is None
+    assert forwarder(home, Place(home.ledger), settings.Settings()) is None
     assert not home.bodies.exists()
+
+
+def test_what_a_receiver_does_not_have_yet_is_a_number_to_watch(home: Home) -> None:
+    metrics, auditing = Metrics(), AuditSettings(forward="syslog+tcp://127.0.0.1:1")
+    made = Auditing(home, Place(home.ledger), settings.Settings(audit=auditing), metrics)
+    assert made.forwarder is not None
+    made.forwarder.behind = 7
+    assert b"garrison_audit_forward_behind 7" in render(metrics)
+    assert not Auditing(home, Place(home.ledger), settings.Settings(), Metrics()).status()
 
 
 def test_a_wrong_receiver_is_refused_when_settings_are_read() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
@@ -32,7 +34,7 @@ def test_every_command_explains_itself_with_examples(name: str, command: Any) ->
 
 @pytest.mark.parametrize(("name", "command"), [pytest.param(*one, id=one[0]) for one in commands()])
 def test_every_example_of_a_command_is_one_that_its_command_line_takes(name: str, command: Any) -> None:
-    for example in command.help.partition("Examples: ")[2].split("; "):
+    for example in re.split(r";\s+", command.help.partition("Examples: ")[2]):
         parse(example)
 
 
@@ -183,7 +185,9 @@ def test_keys_live_through_their_whole_life_on_the_record(garrison: Shell) -> No
 
 def test_secrets_are_stored_unseen_and_on_the_record(garrison: Shell) -> None:
     garrison("secrets", "set", "token", code=0, stdin="opensesame-7\n")
-    assert garrison("secrets", "list", "--output", "json", code=0).json == [{"name": "token"}]
+    assert garrison("secrets", "list", "--output", "json", code=0).json == [
+        {"name": "token", "version": 1, "since": ANY, "former": 0}
+    ]
     assert garrison("secrets", "set", "bad name", code=2, stdin="x").out == ""
     assert "--yes" in garrison("secrets", "remove", "token", code=2).err
     garrison("secrets", "remove", "token", "--yes", code=0)

@@ -9,8 +9,9 @@ import time
 
 from garrison.telemetry.process import age_s
 
-RARELY_NEEDED = {"mcp", "httpx", "httpx2", "ruamel", "rich", "typer", "pydantic", "jsonschema", "opentelemetry"}
-"""Clients, documents, terminals: matters of the command line, of tests, and of servers."""
+RARELY_NEEDED = {"mcp", "httpx", "rich", "typer", "pydantic", "jsonschema", "opentelemetry"}
+"""Clients, terminals: matters of the command line, of tests, and of servers. (The node itself reads garrison.lock, and
+fetches tokens and the keys of issuers.)"""
 
 
 def test_the_node_loads_nothing_that_it_does_not_need_to_serve() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from fnmatch import translate
 
-from garrison.catalog.spec import Filter
+from garrison.catalog.shown_names import Listed
+from garrison.catalog.spec import Filter, ServerSpec
 
 
 class Sieve:
@@ -20,6 +21,11 @@ class Sieve:
 
     def passes(self, name: str) -> bool:
         return all(allow.match(name) and not deny.match(name) for allow, deny in self._parts)
+
+
+def sieves_of(spec: ServerSpec) -> dict[Listed, Sieve]:
+    """A server's own filters, for each kind of thing that it lists."""
+    return {"tool": Sieve(spec.tools), "prompt": Sieve(spec.prompts), "resource": Sieve(spec.resources)}
 
 
 def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:

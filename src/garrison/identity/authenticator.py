@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Mapping
 
 from garrison.catalog.issuers import IssuerSpec
@@ -32,6 +33,8 @@ class Authenticator:
         self._tokens = Tokens(clock, fetch, resources, self._renew)
         self.edition = object()
         """Another one whenever keys or issuers changed: what was decided before may not hold any more."""
+        self.failures: Counter[str] = Counter()
+        """How often somebody was not known, by the error's code."""
         keys.on_changed(self._renew)
 
     def replace(self, issuers: Mapping[str, IssuerSpec]) -> None:
@@ -49,6 +52,7 @@ class Authenticator:
         Raises `Unauthenticated`; `Limited` for an address that failed too often; `Unavailable` when it cannot be known.
         """
         if not presented:
+            self.failures["key.missing"] += 1
             raise Unauthenticated("key.missing", "no API key or token was presented", _KEY_HINT)
         if self._tokens and looks_like_token(presented):
             return self._bearer(presented, endpoint, address)
@@ -86,7 +90,7 @@ class Authenticator:
             return known.principal
         wait_s = self.attempts.wait_s(address)
         if wait_s and not self.attempts.may_look():  # the signature is what an attack would cost
-            raise _too_many(wait_s)
+            raise self._too_many(wait_s)
         try:
             found = self._tokens.verify(presented, endpoint)
         except Unauthenticated as error:
@@ -102,14 +106,15 @@ class Authenticator:
     def _failed(self, address: str, error: Unauthenticated) -> Unauthenticated | Limited:
         wait_s = self.attempts.wait_s(address)
         if wait_s:
-            return _too_many(wait_s)
+            return self._too_many(wait_s)
         self.attempts.failed(address)
+        self.failures[error.code] += 1
         return error
+
+    def _too_many(self, wait_s: float) -> Limited:
+        self.failures["auth.failures"] += 1
+        message = "too many failed authentications from this address"
+        return Limited("auth.failures", message, "what is right is served again after a while", wait_s)
 
     def _renew(self) -> None:
         self.edition = object()
-
-
-def _too_many(wait_s: float) -> Limited:
-    message = "too many failed authentications from this address"
-    return Limited("auth.failures", message, "what is right is served again after a while", wait_s)

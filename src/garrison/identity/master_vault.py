@@ -1,7 +1,7 @@
 """Master keys in Vault or OpenBao: the transit engine wraps and unwraps by its API, and its key never leaves it.
 
 The token comes from BAO_TOKEN, VAULT_TOKEN or ~/.vault-token, as for the engine's own command line, and goes nowhere
-but to the address that the administrator named: no proxy, no redirect.
+but to the address that the administrator named: no proxy, no redirect, and nowhere that a name must not stand for.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import httpx2
 
 from garrison.identity.master_keys import Wrapped
 from garrison.kernel.errors import Invalid, Unavailable
+from garrison.protocol.addresses import Rules
+from garrison.protocol.transports.outbound import addresses_now
 
 TIMEOUT_S: Final = 5.0
 _TOKENS: Final = ("BAO_TOKEN", "VAULT_TOKEN")
@@ -58,12 +60,8 @@ class VaultKeys:
 
     def _asked(self, method: str, path: str, body: object) -> dict[str, Any]:
         """`data` of the answer. Raises `Unavailable`, or `Invalid` for what the vault refuses."""
-        url = f"{self._address}/v1/{self._mount}/{path}"
         try:
-            with httpx2.Client(
-                timeout=TIMEOUT_S, trust_env=False, transport=self._transport, verify=_authority()
-            ) as client:
-                answer = client.request(method, url, json=body, headers={"X-Vault-Token": _token()})
+            answer = self._answer(method, httpx2.URL(f"{self._address}/v1/{self._mount}/{path}"), body)
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
             message = f"The vault at {self._address} cannot be reached: {type(error).__name__}."
             raise Unavailable("secrets.vault_unreachable", message, "Check its address and that it runs.") from error
@@ -74,6 +72,21 @@ class VaultKeys:
             message = f"The vault at {self._address} refused {path.split('/')[0]} with {answer.status_code}."
             raise Invalid("secrets.vault_refused", message, "Check the token, its policy, the engine and the key.")
         return _data(answer)
+
+    def _answer(self, method: str, url: httpx2.URL, body: object) -> httpx2.Response:
+        """Of the first address that takes a connection, out of those that were judged. TLS goes by the name."""
+        headers = {"X-Vault-Token": _token(), "Host": url.netloc.decode("ascii")}
+        places = addresses_now(Rules(), url.host, url.port or (443 if url.scheme == "https" else 80), "private")
+        with httpx2.Client(timeout=TIMEOUT_S, trust_env=False, transport=self._transport, verify=_authority()) as http:
+            for place in places:
+                sent = http.build_request(method, url.copy_with(host=place), json=body, headers=headers)
+                sent.extensions["sni_hostname"] = url.host
+                try:
+                    return http.send(sent)
+                except (httpx2.ConnectError, httpx2.ConnectTimeout):
+                    if place is places[-1]:
+                        raise
+        raise OSError("its name has no address")
 
 
 def source(where: Mapping[str, str]) -> VaultKeys:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Final
 
 from garrison.catalog.notes import Place
@@ -88,7 +89,7 @@ def _line(flaw: Flaw, starts: list[int], text: str) -> int:
     if 0 <= flaw.number < len(starts):
         return starts[flaw.number]
     lines = text.split("\n")
-    for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
+    for start, end in pairwise([*starts, len(lines)]):
         if any(one.number < 0 for one in flaws_of("\n".join(lines[start:end]))):
             return start
     return 0

@@ -39,6 +39,7 @@ def add_fleet_metrics(fleet: Fleet) -> None:
     restarts = metrics.gauge(names.SERVER_RESTARTS, "Starts of the server that nobody asked for.", (names.SERVER,))
     in_flight = metrics.gauge(names.SERVER_CALLS_IN_FLIGHT, "Calls to it without an answer yet.", (names.SERVER,))
     streams = metrics.gauge(names.STREAMS_OPEN, "Streams on which clients listen.").cell()
+    failures = metrics.counter(names.AUTH_FAILURES, "Requests of nobody who is known.", (names.ERROR_TYPE,))
     own = metrics.gauge(names.OWN_CONNECTIONS, "Connections to servers that one client has to itself.").cell()
 
     def collect() -> None:
@@ -50,6 +51,8 @@ def add_fleet_metrics(fleet: Fleet) -> None:
             in_flight.cell(name).set(upstream.in_flight)
         streams.set(len(fleet.gateway.streams))
         own.set(len(fleet.gateway.own))
+        for code, count in fleet.authenticator.failures.items():
+            failures.cell(code).value = count
 
     metrics.before_rendering(collect)
     add_instance_metrics(fleet.directory, metrics)

@@ -14,6 +14,7 @@ from garrison.kernel.home import Home
 from garrison.protection.place import Place
 from garrison.surfaces.configuration import Wanted, configure
 from garrison.surfaces.desired import read_desired
+from garrison.surfaces.settings import Settings
 from garrison.telemetry.redaction import redactor
 
 
@@ -23,12 +24,16 @@ def place_in(home: Home, url: str, environment: Mapping[str, str]) -> Place:
 
 
 def place_of_fleet(home: Home, env_name: str = "") -> Place:
-    """For commands: as the fleet was started; where it never was, as the folder's configuration says."""
+    """For commands: as its settings say."""
+    return place_in(home, settings_of_fleet(home, env_name).ledger.url, os.environ)
+
+
+def settings_of_fleet(home: Home, env_name: str = "") -> Settings:
+    """As the fleet was started; where it never was, as the folder's configuration says."""
     try:
-        settings = read_desired(home).settings
+        return read_desired(home).settings
     except NotFound:
-        settings = configure(Wanted(Path.cwd(), env_name=env_name, environment=os.environ)).settings.values
-    return place_in(home, settings.ledger.url, os.environ)
+        return configure(Wanted(Path.cwd(), env_name=env_name, environment=os.environ)).settings.values
 
 
 def _filled_in(home: Home, url: str, environment: Mapping[str, str]) -> str:

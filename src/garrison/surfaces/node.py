@@ -42,7 +42,7 @@ from garrison.surfaces.ledger_place import place_in
 from garrison.surfaces.node_tls import edge_of, watch_over, watched
 from garrison.surfaces.node_tls import row as tls_row
 from garrison.surfaces.revisions import remember
-from garrison.surfaces.serving import EdgeServer, drained, edge_config, url_of
+from garrison.surfaces.serving import EdgeServer, drained, edge_config, public_url_of, url_of
 from garrison.surfaces.shown import conflict_rows, profile_rows
 from garrison.surfaces.status import server_row
 from garrison.surfaces.wiring import fleet as wiring
@@ -77,7 +77,7 @@ class Node:
         self._desired = desired
         self._listener = listener
         self.url = url_of(listener, desired.settings.edge)
-        wiring.listening(self.fleet, self.url)
+        wiring.listening(self.fleet, public_url_of(self.url, desired.settings.edge) or self.url)
         self._started_at = rfc3339(SystemClock().wall_ns())
         self._settled = False
         self._answering: set[asyncio.Task[None]] = set()
@@ -97,7 +97,8 @@ class Node:
         if others:
             self.fleet.budgets.tell_workers = self._post.tell
         watch_over(self._tls, lambda: self._server.server_state.connections, self.fleet.metrics)
-        self._auditing = Auditing(home, place_in(home, desired.settings.ledger.url, os.environ), desired.settings)
+        ledger = place_in(home, desired.settings.ledger.url, os.environ)
+        self._auditing = Auditing(home, ledger, desired.settings, self.fleet.metrics)
         self._restarts = guardian_mode == "restart"
         charge = Charge(
             node_argv=tuple(node_argv(home)),
@@ -214,6 +215,7 @@ class Node:
             "servers": [self.server_status(name) for name in self._desired.servers],
             "profiles": profile_rows(self._desired.catalog.profiles, endpoints),
             "conflicts": conflict_rows(endpoints),
+            **({"public_url": known_as} if (known_as := public_url_of(self.url, self._desired.settings.edge)) else {}),
             **tls_row(self._tls),
             **({"limits": {"shared": self.fleet.budgets.state}} if self.fleet.budgets.state else {}),
             **({"workers": self._workforce.rows()} if self._workforce.standings else {}),

@@ -124,6 +124,14 @@ def url_of(listener: socket.socket, edge: EdgeSettings) -> str:
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
+def public_url_of(url: str, edge: EdgeSettings) -> str:
+    """How clients elsewhere reach us, where that is not `url` itself: all addresses at once are nobody's URL."""
+    if edge.public_url or not edge.hosts or urlsplit(url).hostname not in ("0.0.0.0", "::"):  # noqa: S104  compared
+        return edge.public_url
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{edge.hosts[0]}:{parts.port}"
+
+
 async def drained(gateway: Gateway, server: EdgeServer, limit_s: float, elsewhere: Callable[[], int]) -> None:
     """The end was asked for: not ready any more, and no new calls; those in flight may finish within the limit.
 

@@ -30,7 +30,7 @@ from garrison.surfaces.desired import Desired, lock_of, read_desired
 from garrison.surfaces.fleet_metrics import add_fleet_metrics
 from garrison.surfaces.launch import fleet_id
 from garrison.surfaces.node_tls import edge_of, end_untrusted, watched
-from garrison.surfaces.serving import EdgeServer, drained, edge_config, url_of
+from garrison.surfaces.serving import EdgeServer, drained, edge_config, public_url_of, url_of
 from garrison.surfaces.wiring import fleet as wiring
 from garrison.surfaces.workers.front import admin_at_the_primary, handler
 from garrison.surfaces.workers.post import Post
@@ -60,7 +60,8 @@ class WorkerProcess:
         self.fleet = wiring.build(
             home, desired.settings, desired.snapshot(), fleet_id(home), self._worker, lock_of(desired)
         )
-        wiring.listening(self.fleet, url_of(listener, desired.settings.edge))
+        url = url_of(listener, desired.settings.edge)
+        wiring.listening(self.fleet, public_url_of(url, desired.settings.edge) or url)
         add_fleet_metrics(self.fleet)
         self._post = Post(home.run, self._worker, self)
         self._shares = Shares(self.fleet.gateway, self._post)

@@ -41,6 +41,8 @@ SCREEN_CODE = "garrison.screen.code"
 SCREEN_ACTION = "garrison.screen.action"
 STREAMS_OPEN = "garrison.streams.open"
 OWN_CONNECTIONS = "garrison.connections.own"
+AUTH_FAILURES = "garrison.auth.failures"
+AUDIT_FORWARD_BEHIND = "garrison.audit.forward_behind"
 
 # Histograms, in seconds.
 SERVER_OPERATION_DURATION = "mcp.server.operation.duration"

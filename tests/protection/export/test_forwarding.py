@@ -70,8 +70,9 @@ def test_nothing_is_lost_while_the_receiver_is_down(
     fill(ledger, 11, 60)
     eventually(lambda: bool(forwarding.problem), "the problem is seen")
     assert read_cursor(cursor).seq == 10
+    eventually(lambda: forwarding.behind == 50, "what waits is counted")
     listener.come_back()
     eventually(lambda: read_cursor(cursor).seq == 60, "all the rest")
     forwarding.stop()
-    assert forwarding.problem == ""
+    assert (forwarding.problem, forwarding.behind) == ("", 0)
     assert distinct(listener) == list(range(1, 61))

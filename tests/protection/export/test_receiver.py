@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from certificates import Pem, make_certificates
-from garrison.kernel.errors import Invalid, Unavailable
+from garrison.kernel.errors import Denied, Invalid, Unavailable
 from garrison.protection.entries import Entry, Recorded
 from garrison.protection.export import syslog
 from garrison.protection.export.event import Origin
 from garrison.protection.export.receiver import Address, Receiver, address_of
+from garrison.protocol.addresses import Rules, networks
 from protection_receivers import Listener, eventually, free_port, rsyslogd
 
 HOSTILE = Entry(1_795_331_696 * 10**9, "refusal", "c1", 'k"]\n<34>1 - evil', "tools/call", "git", "ü\x1b[31m", "x")
@@ -73,6 +74,15 @@ def test_a_certificate_for_another_name_is_not_taken(tmp_path: Path, pem: Pem) -
 def test_nobody_there_is_an_error_that_says_so() -> None:
     with pytest.raises(Unavailable, match="cannot be reached"):
         Receiver(Address("tcp", "127.0.0.1", free_port()))
+
+
+def test_where_no_connection_may_lead_no_receiver_is_reached(listener: Listener) -> None:
+    denied = Rules(deny=networks(["127.0.0.0/8"]))
+    for host in ("127.0.0.1", "localhost"):
+        with pytest.raises(Denied, match=r"outbound\.deny"):
+            Receiver(address_of(f"syslog+tcp://{host}:{listener.port}", rules=denied))
+    with pytest.raises(Denied, match="metadata"):
+        Receiver(Address("udp", "169.254.169.254", 514))
 
 
 def test_a_receiver_that_has_gone_is_noticed_before_anything_counts_as_delivered(listener: Listener) -> None:

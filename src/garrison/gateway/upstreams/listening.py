@@ -8,10 +8,30 @@ from collections.abc import Callable
 from msgspec import Raw
 
 from garrison.kernel.errors import GarrisonError
-from garrison.protocol.messages import Message, RpcError
+from garrison.protocol import methods
+from garrison.protocol.connection import Connection
+from garrison.protocol.messages import Message, Params, RpcError, raw
 from garrison.protocol.question import Question
 
 log = logging.getLogger("garrison.gateway")
+
+_LISTEN_FLAGS = {
+    "tools": "toolsListChanged",
+    "prompts": "promptsListChanged",
+    "resources": "resourcesListChanged",
+}
+
+
+def listen(connection: Connection, heard: Callable[[Message], None], ended: Callable[[], None]) -> None:
+    """Subscribe to what a server announces: a modern one announces changes only to who listens."""
+    wanted = {
+        flag: True
+        for kind, flag in _LISTEN_FLAGS.items()
+        if isinstance(offer := connection.info.capabilities.get(kind), dict) and offer.get("listChanged")
+    }
+    if connection.info.era == "modern" and wanted:
+        params: Params = {"notifications": raw(wanted), "_meta": connection.own_meta()}
+        connection.request(connection.reserve(), methods.LISTEN, params, Listening(heard, ended))
 
 
 class Listening:

@@ -9,14 +9,13 @@ from collections.abc import Callable, Mapping
 from msgspec import UNSET
 
 from garrison.catalog.pins import Kind, Why
-from garrison.catalog.shown_names import Listed
 from garrison.catalog.spec import ServerSpec
-from garrison.gateway.sieve import Sieve
+from garrison.gateway.sieve import sieves_of
 from garrison.gateway.upstreams.agreement import agreed, lists_of, sentence
 from garrison.gateway.upstreams.definition import KIND, Definition, definitions
 from garrison.gateway.upstreams.holding import Holding
 from garrison.gateway.upstreams.lapse import Lapse
-from garrison.gateway.upstreams.listening import Listening
+from garrison.gateway.upstreams.listening import listen
 from garrison.gateway.upstreams.listing import listed
 from garrison.gateway.upstreams.pinning import Pinning, no_pins
 from garrison.gateway.upstreams.pool import Pool, Spread
@@ -24,7 +23,7 @@ from garrison.kernel.errors import GarrisonError, Unavailable
 from garrison.protocol import methods
 from garrison.protocol.connection import Connection
 from garrison.protocol.handshake import ServerInfo
-from garrison.protocol.messages import Message, Params, raw
+from garrison.protocol.messages import Message
 
 LISTEN_AGAIN_S = 1.0
 LOOK_AGAIN_S = 1.0  # a list that a client asks for is read anew when it was last read longer ago than this
@@ -54,7 +53,7 @@ class Upstream:
         self.spec = spec
         self.pins = pins or no_pins()
         self.holding = Holding(self.pins)
-        self.sieves = _sieves(spec)
+        self.sieves = sieves_of(spec)
         """What the server's filters let pass, everywhere: a filter is a decision on security."""
         self.name = spec.name
         self.connection: Connection | None = None
@@ -132,7 +131,7 @@ class Upstream:
 
     def take_over(self, spec: ServerSpec) -> None:
         """Another spec of the same instance: what is offered may have changed with it."""
-        self.spec, self.sieves = spec, _sieves(spec)
+        self.spec, self.sieves = spec, sieves_of(spec)
         for method, items in self.given.items():
             self._take(method, items)
 
@@ -362,16 +361,7 @@ class Upstream:
             self.refresh(methods.LIST_CHANGED[message.method])
 
     def _subscribe(self, connection: Connection) -> None:
-        """A modern server announces changes only to who listens."""
-        wanted = {
-            flag: True
-            for kind, flag in _LISTEN_FLAGS.items()
-            if isinstance(offer := connection.info.capabilities.get(kind), dict) and offer.get("listChanged")
-        }
-        if connection.info.era == "modern" and wanted:
-            params: Params = {"notifications": raw(wanted), "_meta": connection.own_meta()}
-            listening = Listening(self._heard, lambda: self._listen_again(connection))
-            connection.request(connection.reserve(), methods.LISTEN, params, listening)
+        listen(connection, self._heard, lambda: self._listen_again(connection))
 
     def _listen_again(self, connection: Connection) -> None:
         """A subscription ended; as long as the connection lives, changes are wanted, and some may have been missed."""
@@ -388,13 +378,4 @@ class Upstream:
         return is_ours and connection.closed is None
 
 
-def _sieves(spec: ServerSpec) -> dict[Listed, Sieve]:
-    return {"tool": Sieve(spec.tools), "prompt": Sieve(spec.prompts), "resource": Sieve(spec.resources)}
-
-
 _NOTIFICATION = {method: name for name, stale in methods.LIST_CHANGED.items() for method in stale}
-_LISTEN_FLAGS = {
-    "tools": "toolsListChanged",
-    "prompts": "promptsListChanged",
-    "resources": "resourcesListChanged",
-}

@@ -67,6 +67,8 @@ class Forwarder(threading.Thread):
         self._failures = 0
         self.seq = read_cursor(cursor).seq
         """Everything up to this entry was delivered."""
+        self.behind = 0
+        """Entries that were there at the last look and are not delivered yet."""
         self.problem = ""
         """Why nothing can be delivered at the moment; empty while all is well."""
 
@@ -103,12 +105,14 @@ class Forwarder(threading.Thread):
         end = size_of(self._place)
         if end < self.seq:  # another ledger stands in its place
             self.seq = 0
+        self.behind = end - self.seq
         batch = list(islice(entries(self._place, self.seq + 1, end), BATCH)) if end > self.seq else []
         if not batch and end <= self.seq:
             return False
         if batch:
             self._deliver(batch)
         self.seq = batch[-1].seq if len(batch) == BATCH else end
+        self.behind = end - self.seq
         write_private(self._path, msgspec.json.encode(Cursor(self.seq, str(self._to.address))))
         self._recovered()
         return True

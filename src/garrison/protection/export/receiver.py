@@ -15,7 +15,7 @@ import termios
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import urlsplit
@@ -38,7 +38,7 @@ POLL_S = 0.01
 @dataclass(frozen=True)
 class Address:
     """Where to send to. For TLS: `ca` are the certificates to trust instead of the system's, `certificate` and `key`
-    our own, where the receiver asks for one (PEM files)."""
+    our own, where the receiver asks for one (PEM files). `rules`: what may be reached at all."""
 
     transport: Transport
     host: str
@@ -46,20 +46,27 @@ class Address:
     ca: str = ""
     certificate: str = ""
     key: str = ""
+    rules: Rules = field(default_factory=Rules)
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"syslog+{self.transport}://{host}:{self.port}"
 
 
-def address_of(url: str, ca: str = "", certificate: str = "", key: str = "") -> Address:
+def address_of(
+    url: str,
+    ca: str = "",
+    certificate: str = "",
+    key: str = "",
+    rules: Rules = Rules(),  # noqa: B008  immutable
+) -> Address:
     """`syslog+tls://HOST[:PORT]`. Raises `Invalid`."""
     try:
         parts = urlsplit(url)
         transport, port = PORTS[parts.scheme]
         if not parts.hostname or parts.username or parts.path.strip("/") or parts.query or parts.fragment:
             raise ValueError(url)
-        return Address(transport, parts.hostname, parts.port or port, ca, certificate, key)
+        return Address(transport, parts.hostname, parts.port or port, ca, certificate, key, rules)
     except (KeyError, ValueError) as error:
         hint = "syslog+tls://HOST:6514, syslog+tcp://HOST:601 or syslog+udp://HOST:514"
         raise Invalid("audit.receiver", f"{url[:200]!r} is no syslog receiver.", hint) from error
@@ -115,7 +122,7 @@ class Receiver:
     def _connect(self) -> socket.socket:
         """To an address that the name stands for now, and that may be reached (`protocol.transports.outbound`)."""
         address = self._address
-        places = addresses_now(Rules(), address.host, address.port, "private")
+        places = addresses_now(address.rules, address.host, address.port, "private")
         if address.transport == "udp":
             made = socket.socket(socket.AF_INET6 if ":" in places[0] else socket.AF_INET, socket.SOCK_DGRAM)
             made.connect((places[0], address.port))

@@ -51,10 +51,14 @@ class Guarding:
         return run
 
     async def _identified(self, request: Request) -> Principal:
-        authenticator = self._fleet().authenticator
+        """By a key or token; without one, whom the client certificate of the connection names."""
+        authenticator, presented = self._fleet().authenticator, presented_key(request.headers)
+        certificate: Principal | None = getattr(request.state, "certificate", None)
+        if not presented and certificate is not None:
+            return certificate
         address = request.client.host if request.client else ""
         try:
-            found = authenticator.identify(presented_key(request.headers), RESOURCE, address)
+            found = authenticator.identify(presented, RESOURCE, address)
             return found if isinstance(found, Principal) else await found
         except Unauthenticated as error:
             what = "" if error.code == "key.missing" else "invalid_token"

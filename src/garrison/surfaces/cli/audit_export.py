@@ -16,8 +16,10 @@ from garrison.protection.export.receiver import address_of
 from garrison.protection.exporting import Format, Request
 from garrison.protection.proven import lines as proven_lines
 from garrison.surfaces.cli.audit_proofs import ledger_of
-from garrison.surfaces.cli.options import EnvOption, HomeOption
+from garrison.surfaces.cli.options import EnvOption, HomeOption, home_of
 from garrison.surfaces.cli.output import say
+from garrison.surfaces.ledger_place import settings_of_fleet
+from garrison.surfaces.policies import outbound
 
 FORMATS: Final[Mapping[str, Format]] = {
     "jsonl": proven_lines,
@@ -53,7 +55,8 @@ def export(
         raise Invalid("export.format", f"There is no export format {form!r}.", f"one of: {', '.join(FORMATS)}")
     request = Request(ledger_of(home, env_name), first, last)
     if receiver:
-        say(f"sent {send(request, form, address_of(receiver, ca))} entries")
+        rules = outbound(settings_of_fleet(home_of(home, env_name), env_name)).rules
+        say(f"sent {send(request, form, address_of(receiver, ca, rules=rules))} entries")
         return
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600) if file else os.dup(sys.stdout.fileno())
     with os.fdopen(descriptor, "wb") as out:

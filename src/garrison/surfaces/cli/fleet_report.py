@@ -18,6 +18,9 @@ FIRST: Final = ("name", "state", "era", "tools", "error")
 CONFLICTS_TOLD: Final = 10
 """In the table's company; more would push it off the screen."""
 
+MORE: Final = ("public_url", "workers", "tls", "limits", "forwarding")
+"""Of a status, where there is such a thing."""
+
 GOOD: Final = frozenset({"running", "stopped"})
 """Stopped: a lazy server that waits for its first call, or one that is switched off."""
 
@@ -36,7 +39,7 @@ def report_of(home: Home, status: Mapping[str, Any], left_out: Mapping[str, Prob
         "settled": status["settled"],
         "profiles": status.get("profiles", []),
         "conflicts": status.get("conflicts", []),
-        **({"workers": status["workers"]} if "workers" in status else {}),
+        **{name: status[name] for name in MORE if name in status},
     }
 
 
@@ -53,7 +56,8 @@ def show_report(report: Mapping[str, Any], form: Form) -> None:
     show([_short(row) for row in report["servers"]], form, with_instances(columns, report["servers"]))
     _tell_conflicts(report["conflicts"])
     _tell_workers(report.get("workers", []))
-    say(how_to_connect(report["url"], report["key_file"], report["profiles"]))
+    _tell_troubles(report)
+    say(how_to_connect(report.get("public_url", report["url"]), report["key_file"], report["profiles"]))
 
 
 def _tell_workers(workers: Iterable[Row]) -> None:
@@ -61,6 +65,16 @@ def _tell_workers(workers: Iterable[Row]) -> None:
     for row in workers:
         if row["state"] != "running":
             say(f"worker {row['number']} is {row['state']}; the log may tell why: garrison logs")
+
+
+def _tell_troubles(report: Mapping[str, Any]) -> None:
+    """What does not end a call, and what somebody should know all the same."""
+    for problem in report.get("tls", {}).get("problems", []):
+        say(f"TLS: {problem}")
+    if (shared := report.get("limits", {}).get("shared", "")).startswith("away"):
+        say(f"limits that are counted together: Redis is {shared}")
+    if problem := report.get("forwarding", {}).get("problem"):
+        say(f"forwarding of the ledger to {report['forwarding']['to']}: {problem}")
 
 
 def with_instances(columns: tuple[str, ...], servers: Iterable[Row]) -> tuple[str, ...]:

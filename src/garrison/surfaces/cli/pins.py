@@ -24,7 +24,10 @@ from garrison.surfaces.presence import running_node
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 COLUMNS = ("server", "kind", "name", "state", "first_seen", "text")
 WhatArgument = Annotated[str, typer.Argument(metavar="[SERVER[/NAME]]", help="Default: all.", show_default=False)]
-TargetArgument = Annotated[str, typer.Argument(metavar="SERVER[/NAME]", show_default=False)]
+TargetArgument = Annotated[
+    str,
+    typer.Argument(metavar="SERVER[/NAME]", help="What servers offer, as `pins list` names it.", show_default=False),
+]
 
 
 @app.callback()

@@ -33,7 +33,7 @@ def whoami(
     """Show which principal a key or token is, its roles and groups, and why. It is never written on the command line,
     where others could read it.
 
-    Examples: garrison whoami; garrison whoami --key-file ci.key; pbpaste | garrison whoami --key-file -
+    Examples: garrison whoami; garrison whoami --key-file ci.key; garrison whoami --key-file - < ci.key
     """
     found = client_of(home_of(home, env_name)).whoami(_presented(key_file) if key_file else "")
     if output is not Form.TABLE:

@@ -167,6 +167,8 @@ class EdgeProtocol(HttpToolsProtocol):
             return
         path = self.url.partition(b"?")[0]
         if not is_mcp_path(path):
+            if self.peer is not None:
+                self.scope["state"]["certificate"] = self.peer.principal()
             super().on_headers_complete()
             return
         self._begin_exchange(path)

@@ -21,8 +21,11 @@ from garrison.protection.reading import open_reading
 from garrison.protection.retention import horizon
 from garrison.protection.search_index import SearchIndex
 from garrison.protection.subject_keys import SubjectKeys
+from garrison.surfaces import policies
 from garrison.surfaces.setting_groups.audit import AuditSettings
 from garrison.surfaces.settings import Settings
+from garrison.telemetry import names
+from garrison.telemetry.metrics import Metrics
 
 FIRST_S = 10.0
 EVERY_S = 600.0
@@ -54,12 +57,14 @@ def kept_bodies(home: Home, settings: AuditSettings) -> BodyKeeper | None:
     return keeper
 
 
-def forwarder(home: Home, place: Place, settings: AuditSettings) -> Forwarder | None:
+def forwarder(home: Home, place: Place, settings: Settings) -> Forwarder | None:
     """None where nothing is forwarded. Raises `Invalid` for a wrong URL."""
-    if not settings.forward:
+    audit = settings.audit
+    if not audit.forward:
         return None
-    address = address_of(settings.forward, settings.forward_ca, settings.forward_certificate, settings.forward_key)
-    to = Destination(address, message_renderer(settings.forward_format), this_host())
+    rules = policies.outbound(settings).rules
+    address = address_of(audit.forward, audit.forward_ca, audit.forward_certificate, audit.forward_key, rules)
+    to = Destination(address, message_renderer(audit.forward_format), this_host())
     return Forwarder(place, home.forwarded, to)
 
 
@@ -108,8 +113,11 @@ class Upkeep(threading.Thread):
 class Auditing:
     """Forwarder and upkeep of one node; `start` and `stop`."""
 
-    def __init__(self, home: Home, place: Place, settings: Settings) -> None:
-        self.forwarder = forwarder(home, place, settings.audit)
+    def __init__(self, home: Home, place: Place, settings: Settings, metrics: Metrics) -> None:
+        self.forwarder = following = forwarder(home, place, settings)
+        if following is not None:
+            about = "Entries of the ledger that its receiver does not have yet."
+            metrics.gauge(names.AUDIT_FORWARD_BEHIND, about).cell().read_from(lambda: following.behind)
         self._upkeep = Upkeep(home, place, settings.ledger.retention_days)
 
     def start(self) -> None:

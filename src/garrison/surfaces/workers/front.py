@@ -69,6 +69,7 @@ async def run_app(app: App, request: HttpRequest, sink: Sink) -> None:
         "query_string": query.encode(),
         "headers": headers,
         "client": (request.client, 0),
+        "state": {"certificate": request.certificate},
     }
     status, parts, sent = 500, [], {}
 
@@ -100,7 +101,7 @@ async def _request_of(scope: Scope, receive: Receive) -> HttpRequest:
     path = scope["path"] + (f"?{scope['query_string'].decode()}" if scope["query_string"] else "")
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
     client = scope["client"][0] if scope.get("client") else ""
-    return HttpRequest(Head(scope["method"], path, headers), body, client)
+    return HttpRequest(Head(scope["method"], path, headers), body, client, scope.get("state", {}).get("certificate"))
 
 
 class _Answered:
