@@ -131,6 +131,9 @@ class EdgeProtocol(HttpToolsProtocol):
             self._whole = data
         elif self._whole:
             self._whole = self._whole + data if len(self._whole) + len(data) <= WHOLE_BYTES_MAX else b""
+        self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
         if self._between and b"pgrade" in data:
             data = without_upgrade(data)
         self._between = False
