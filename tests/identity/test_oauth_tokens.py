@@ -46,6 +46,14 @@ def test_a_token_is_one_principal_s_at_one_server(store: TokenStore, tmp_path: P
     assert not any(word in text for word in ("ada", "bob", "vault", "access", "refresh"))
 
 
+def test_whoever_goes_leaves_no_token(store: TokenStore) -> None:
+    for server, principal in (("vault", "ada"), ("mail", "ada"), ("vault", "bob")):
+        store.keep(server, principal, token(principal))
+    assert (store.forget_all("ada"), store.forget_all("ada")) == (2, 0)
+    assert store.token("vault", "ada") is store.token("mail", "ada") is None
+    assert store.token("vault", "bob") is not None
+
+
 def test_names_cannot_be_made_to_meet(store: TokenStore) -> None:
     store.keep("a", "b:c", token("one"))
     assert store.token("a:b", "c") is None

@@ -11,15 +11,17 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from garrison.kernel.clock import ManualClock
+from garrison.protection import verifying
 from garrison.protection.entries import Entry
 from garrison.protection.ledger import Ledger, LedgerSettings, record_once, writing_once
 from garrison.protection.log import Log
-from garrison.protection.notes import Checkpoint, parse
+from garrison.protection.notes import Checkpoint, PublicKey, parse
 from garrison.protection.place import Place
 from garrison.protection.reader import tail, verify
 from garrison.protection.reading import open_reading
 from garrison.protection.records import KEY
 from garrison.protection.signing import KeyFile
+from garrison.protection.store import Store
 from garrison.protection.verifying import public_key, verify_log
 from garrison.protection.writer import CheckpointRhythm
 
@@ -120,6 +122,23 @@ def test_a_rotated_key_is_on_the_record_and_signed_by_both(path: Path) -> None:
     assert (record.principal, record.outcome) == ("alice", "rotated")
     assert record.detail == {"former": str(former), "new": str(new)}
     assert verify(path).ok
+
+
+def test_a_key_that_is_rotated_while_it_is_verified_is_no_mismatch(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(path, 5)
+    vouch(path)
+    read = verifying.public_key
+    rotated: list[Checkpoint] = []
+
+    def rotated_first(place: Place, store: Store) -> PublicKey:
+        if not rotated:  # the walk has read the log with its former key
+            with writing_once(path, ManualClock()) as log:
+                rotated.append(log.rotate_key("alice"))
+        return read(place, store)
+
+    monkeypatch.setattr(verifying, "public_key", rotated_first)
+    assert verify_log(path).ok
+    assert len(rotated) == 1
 
 
 def test_a_running_fleet_signs_with_the_rotated_key(path: Path) -> None:

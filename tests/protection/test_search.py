@@ -107,6 +107,12 @@ def test_an_index_of_another_ledger_is_not_believed(tmp_path: Path, monkeypatch:
     assert numbers(one, call="call000005") == [5]
 
 
+def test_each_store_of_a_home_has_an_index_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    places = [Place(path, url) for url in ("", "postgresql://db/x", "postgresql://db/y")]
+    assert len({index_path(one) for one in places}) == 3
+
+
 @pytest.mark.parametrize("damage", [b"", b"no database at all" * 100])
 def test_a_damaged_index_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: bytes) -> None:
     monkeypatch.setattr(search_index, "SEGMENT", 16)

@@ -13,6 +13,13 @@ import pytest
 
 from brought_up import fixture_server
 from command_line import Shell
+from garrison.identity.envelope import envelope_of
+from garrison.identity.oauth.tokens import Token
+from garrison.identity.secrets import secrets_of
+from garrison.kernel.clock import SystemClock
+from garrison.kernel.home import Home
+from garrison.protection.subject_keys import SubjectKeys
+from garrison.surfaces.wiring.credentials import sealed_tokens, token_store
 
 pytestmark = pytest.mark.slow
 
@@ -74,6 +81,30 @@ def test_a_fleet_goes_on_while_its_master_key_moves_and_its_servers_never_see_it
     finally:
         shell("down")
     assert traces(tmp_path, canary, key) == []
+
+
+def test_a_revoked_key_leaves_no_token_and_rekeying_orphans_nothing(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    home, made = Home(shell.home), {}
+    for name in ("ada", "bob"):
+        made[name] = shell("keys", "create", name, "--role", "dev", "--output", "json", code=0).json["principal"]
+    shell("secrets", "set", "token", stdin="Canary", code=0)
+    tokens = token_store(home, SystemClock())
+    for principal in made.values():
+        tokens.keep("mail", principal, Token(access=f"for-{principal}", ends_s=4e9))
+    subject_key = SubjectKeys(home.body_keys, envelope_of(home)).of("ada")
+    shell("keys", "revoke", "ada", "--yes", code=0)
+    assert len(sealed_tokens(home, SystemClock()).list()) == 1
+    for more in ((), ("--data-key",), ("--to", "environment")):
+        key = b64encode(b"k" * 32).decode()
+        shell("secrets", "rekey", *more, code=0, GARRISON_MASTER_KEY=key)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GARRISON_MASTER_KEY", key)
+        kept = token_store(home, SystemClock()).token("mail", made["bob"])
+        assert kept is not None
+        assert kept.access == f"for-{made['bob']}"
+        assert secrets_of(home).get("token") == "Canary"
+        assert SubjectKeys(home.body_keys, envelope_of(home)).find("ada") == subject_key
 
 
 def environments(of: str) -> list[str]:

@@ -41,7 +41,7 @@ Word = tuple[str, str]
 
 
 def index_path(place: Place) -> Path:
-    return place.path.with_suffix(".index.sqlite")
+    return place.beside.with_suffix(".index.sqlite")
 
 
 class SearchIndex:

@@ -31,8 +31,13 @@ class Beside:
 
 def verify_log(ledger: Path | Place, kept: Sequence[Checkpoint] = ()) -> Verdict:
     """Walk the whole log. `kept`: checkpoints from elsewhere, that it must still contain; see `checking` for what this
-    can and cannot show."""
+    can and cannot show. What does not hold is read again: its key may have been rotated under our eyes."""
     place = place_of(ledger)
+    verdict = _read(place, kept)
+    return verdict if verdict.ok else _read(place, kept)
+
+
+def _read(place: Place, kept: Sequence[Checkpoint]) -> Verdict:
     try:
         beside = _beside(place)
         with open_reading(place) as store:

@@ -6,7 +6,7 @@ import asyncio
 import fcntl
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -101,6 +101,14 @@ class TokenStore:
             return False
         return True
 
+    def forget_all(self, principal: str) -> int:
+        """Whatever there is for this principal, at servers that are gone as well; how many that were."""
+        found = [name for name in self._sealed.list() if name.startswith(_begin(principal))]
+        for name in found:
+            with suppress(NotFound):
+                self._sealed.remove(name)
+        return len(found)
+
     def client(self, issuer: str, redirect_uri: str) -> Client | None:
         """As which we have registered there."""
         return self._get(_name("client", issuer, redirect_uri), Client)
@@ -127,7 +135,12 @@ class TokenStore:
 
 def token_name(server: str, principal: str) -> str:
     """The name that a token is kept under: it says whose it is to nobody who reads the file."""
-    return _name("token", server, principal)
+    return _name(_begin(principal), server, principal)
+
+
+def _begin(principal: str) -> str:
+    """What the names of all of a principal's tokens begin with."""
+    return f"token-{sha256(principal.encode()).hexdigest()[:24]}"
 
 
 def _name(kind: str, *parts: str) -> str:

@@ -19,6 +19,7 @@ from garrison.surfaces.cli.on_the_record import record_change
 from garrison.surfaces.cli.options import EnvOption, HomeOption, OutputOption, YesOption, confirm, home_of
 from garrison.surfaces.cli.output import Form, say, show, tell
 from garrison.surfaces.desired import read_desired
+from garrison.surfaces.wiring.credentials import token_store
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 COLUMNS = ("name", "prefix", "roles", "groups", "scopes", "state", "created", "expires", "used")
@@ -141,7 +142,7 @@ def revoke(
     env_name: EnvOption = "",
     output: OutputOption = Form.TABLE,
 ) -> None:
-    """End a key at once.
+    """End a key at once. Its sign-ins at servers are forgotten; `garrison auth logout` before it withdraws them there.
 
     Examples: garrison keys revoke ci; garrison keys revoke ci --yes
     """
@@ -151,10 +152,22 @@ def revoke(
         records = store.revoke(key)
         for record in records:
             _record(place, "keys.revoke", record, {"prefix": record.prefix})
+        now_ns = SystemClock().wall_ns()
+        living = {one.principal for one in store.list() if one.is_live(now_ns)}
+    _forget_sign_ins(place, {one.principal for one in records} - living)
     if output is Form.TABLE:
         say(f"revoked: {', '.join(f'{record.name} ({record.prefix})' for record in records)}")
     else:
         show([_row(record) for record in records], output)
+
+
+def _forget_sign_ins(home: Home, principals: set[str]) -> None:
+    """Tokens of servers that nobody can use any more."""
+    try:
+        for principal in principals if home.tokens.exists() else ():
+            token_store(home, SystemClock()).forget_all(principal)
+    except GarrisonError as error:  # the key is revoked all the same
+        tell(f"what it had signed in to stays sealed in {home.tokens}: {error.message}")
 
 
 def span_s(text: str) -> int:

@@ -13,13 +13,14 @@ from garrison.identity.envelope import envelope_of
 from garrison.identity.master_keys import Source, SourceName, source_named
 from garrison.identity.rekeying import Rekeyed, finish, rekey
 from garrison.identity.secrets import Stored, secrets_of
-from garrison.kernel.clock import rfc3339
+from garrison.kernel.clock import SystemClock, rfc3339
 from garrison.kernel.errors import Invalid
 from garrison.kernel.home import Home
 from garrison.surfaces.cli.on_the_record import record_change
 from garrison.surfaces.cli.options import EnvOption, HomeOption, OutputOption, YesOption, confirm, home_of
 from garrison.surfaces.cli.output import Form, say, show, tell
 from garrison.surfaces.presence import running_node
+from garrison.surfaces.wiring.credentials import sealed_tokens
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 NameArgument = Annotated[str, typer.Argument(help="As in ${secret:NAME}.", show_default=False)]
@@ -124,13 +125,20 @@ def rekey_secrets(
         done = finish(envelope)
     else:
         source = _source(to, place, {"address": vault_address, "mount": vault_mount, "key": vault_key})
-        secrets_of(place).renew()
+        _renew(place)
         keep = keep_former or (source is not None and running_node(place) is not None)
         done = rekey(envelope, source, keep_former=keep, new_data=data_key)
         if data_key:
-            secrets_of(place).renew()
+            _renew(place)
     record_change(place, "secrets.rekey", done.source, {"key": done.key, "is_finished": done.is_finished})
     _tell_rekeyed(done, output)
+
+
+def _renew(home: Home) -> None:
+    """Everything that is sealed by data keys itself, so that nothing needs a former key or format."""
+    secrets_of(home).renew()
+    if home.tokens.exists():
+        sealed_tokens(home, SystemClock()).renew()
 
 
 def _source(to: str, home: Home, vault: dict[str, str]) -> Source | None:

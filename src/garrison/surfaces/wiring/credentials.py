@@ -23,8 +23,16 @@ class _Unmasked(Redactor):
 
 def means_of(home: Home, outbound: Outbound, clock: Clock, administrator: str) -> Means:
     """`administrator`: the principal of the admin key."""
-    sealed = SecretsFile(home.tokens, envelope_of(home), _Unmasked(), clock)
-    return Means(outbound, TokenStore(sealed, home.run / "locks"), CallerTokens(), clock, administrator)
+    return Means(outbound, token_store(home, clock), CallerTokens(), clock, administrator)
+
+
+def token_store(home: Home, clock: Clock) -> TokenStore:
+    return TokenStore(sealed_tokens(home, clock), home.run / "locks")
+
+
+def sealed_tokens(home: Home, clock: Clock) -> SecretsFile:
+    """The file that tokens are kept in."""
+    return SecretsFile(home.tokens, envelope_of(home), _Unmasked(), clock)
 
 
 def credentials_of(means: Means) -> tuple[Credentials, SignIns]:
