@@ -135,7 +135,7 @@ async def test_a_modern_client_that_can_be_asked_is_told_at_once_and_its_retry_w
         calling = asyncio.create_task(client.call_tool("one__echo", {"text": "danger"}))
         question = await asked(running)
         async with asyncio.timeout(20):
-            while not len(running.fleet.gateway.approving):
+            while not len(running.fleet.gateway.approving):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         assert question.id in told[0]
         running.fleet.approvals.decide(question.id, "approve", BOSS)
@@ -153,7 +153,7 @@ async def test_a_client_that_went_away_leaves_its_question_and_finds_the_answer(
         with pytest.raises(asyncio.CancelledError):
             await calling
     async with asyncio.timeout(20):
-        while len(running.fleet.gateway.approving):
+        while len(running.fleet.gateway.approving):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     running.fleet.approvals.decide(question.id, "approve", BOSS)
     async with running.client("/mcp", "legacy", key) as client:

@@ -29,7 +29,8 @@ TEXTS = st.recursive(
 
 def written(value: Any, gap: str, *, plain: bool) -> str:
     if isinstance(value, Pairs):
-        members = (f"{json.dumps(name, ensure_ascii=plain)}{gap}:{written(one, gap, plain=plain)}" for name, one in value)
+        name = lambda one: json.dumps(one, ensure_ascii=plain)  # noqa: E731
+        members = (f"{name(key)}{gap}:{written(one, gap, plain=plain)}" for key, one in value)
         return "{" + f"{gap},".join(members) + "}"
     if isinstance(value, list | tuple):
         return "[" + f",{gap}".join(written(one, gap, plain=plain) for one in value) + "]"

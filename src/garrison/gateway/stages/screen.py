@@ -101,7 +101,6 @@ class Screen(Stage):
         hints = hints_of(item.get("annotations")) if self._authoriser.tells_hints else None
         return self._authoriser.decide(call.principal, kind, call.upstream.name, name, how(call), hints).allowed
 
-
     def _is_held(self, call: Call, name: str, item: dict[str, Any]) -> bool:
         """What was judged already is known; anything else is judged now, and if it is held, so it is for everybody."""
         upstream, method = call.upstream, call.method
