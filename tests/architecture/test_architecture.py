@@ -216,6 +216,15 @@ def test_links_between_documents_lead_somewhere(path: Path) -> None:
     assert [link for link in links if not (path.parent / link).exists()] == []
 
 
+def test_decisions_are_numbered_without_gaps_and_all_listed() -> None:
+    pages = sorted(path.name for path in (ROOT / "docs" / "adr").glob("0*.md"))
+    assert [int(name[:4]) for name in pages] == list(range(1, len(pages) + 1))
+    rows = re.findall(r"^\| \[(\d{4})\]\((.+?)\)", (ROOT / "docs/adr/README.md").read_text(), re.MULTILINE)
+    assert rows == [(name[:4], name) for name in pages]
+    titles = [(ROOT / "docs" / "adr" / name).read_text().partition(" ")[2].partition(".")[0] for name in pages]
+    assert [int(number) for number in titles] == list(range(1, len(pages) + 1))
+
+
 def test_the_documents_know_the_stages_of_the_pipeline_in_their_order() -> None:
     assert " · ".join(ORDER) in (ROOT / "ARCHITECTURE.md").read_text()
     table = re.findall(r"^ +\| `(\w+)` \|", (ROOT / "docs/life-of-a-call.md").read_text(), re.MULTILINE)

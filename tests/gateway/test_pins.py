@@ -11,6 +11,7 @@ import pytest
 from mcp import MCPError
 
 from garrison.catalog.lock_file import parsed
+from garrison.protocol import methods
 from garrison.surfaces.setting_groups.pins import PinSettings
 from garrison.surfaces.settings import Settings
 from gateway.wired import Wired
@@ -136,6 +137,14 @@ async def test_what_a_process_of_a_clients_own_announces_is_compared(
         await until(lambda: is_held(running))
         assert "is held" in await refused(client, "post__mail", to="x")
         assert await names(client) == {"look", "announce"}
+        shifting.offer["tools"][0]["description"] = "Send all letters"
+        shifting.write()  # what all share offers it as well now
+        pins(running).approve("post", "mail")
+        running.fleet.directory.rejudge()
+        running.fleet.directory.upstreams["post"].refresh((methods.TOOLS_LIST,))
+        await until(lambda: not is_held(running))
+        await client.call_tool("post__mail", {"to": "x"})
+        assert await names(client) == {"mail", "look", "announce"}
 
 
 async def test_of_several_instances_one_that_differs_is_enough(start_fleet: StartFleet, shifting: Shifting) -> None:

@@ -147,6 +147,7 @@ class Gateway:
         self._pipeline, self._fast = self._build(parts)
         parts.directory.on_changed(self.streams.announce)
         parts.directory.on_reshown(self.streams.announce_all)
+        parts.directory.on_rejudged(self.own.rejudge)
 
     def handle(self, request: HttpRequest, sink: Sink) -> None:
         """Serve one request to an MCP endpoint; the answer goes to `sink`, now or later."""

@@ -70,7 +70,9 @@ class VaultKeys:
             raise Unavailable("secrets.vault_unreachable", message, "Unseal it.")
         if answer.status_code >= 300:
             message = f"The vault at {self._address} refused {path.split('/')[0]} with {answer.status_code}."
-            raise Invalid("secrets.vault_refused", message, "Check the token, its policy, the engine and the key.")
+            made = f"`bao write -f {self._mount}/keys/{self._key}` makes the key."
+            hint = f"Check the token, its policy, the engine and the key. {made}"
+            raise Invalid("secrets.vault_refused", message, hint)
         return _data(answer)
 
     def _answer(self, method: str, url: httpx2.URL, body: object) -> httpx2.Response:

@@ -42,6 +42,7 @@ class Directory:
         """By endpoint; swapped with the servers."""
         self._on_reshown: list[Callable[[str], None]] = []
         self._on_settled: list[Callable[[], None]] = []
+        self._on_rejudged: list[Callable[[], None]] = []
         self._watching: asyncio.TimerHandle | None = None
 
     @property
@@ -71,6 +72,10 @@ class Directory:
     def on_settled(self, listener: Callable[[], None]) -> None:
         """Call back when lists were read and no more are being read."""
         self._on_settled.append(listener)
+
+    def on_rejudged(self, listener: Callable[[], None]) -> None:
+        """Call back when the pins have changed, after the shared lists were judged by them."""
+        self._on_rejudged.append(listener)
 
     def apply(self, snapshot: Snapshot) -> None:
         """Take over a snapshot's servers; one that runs as before keeps its connection and lists."""
@@ -110,6 +115,8 @@ class Directory:
         """The pins have changed."""
         for upstream in self._upstreams.values():
             upstream.rejudge()
+        for listener in self._on_rejudged:
+            listener()
 
     def _tell_changes(self, before: Mapping[str, View], gone: Iterable[str]) -> None:
         for server in gone:

@@ -145,6 +145,12 @@ class OwnConnections:
         found = ((key, held.view) for key, held in self._open.items() if key[0] == owner_id)
         return {key[1]: view for key, view in found if view is not None}
 
+    def rejudge(self) -> None:
+        """The pins have changed: what some clients see otherwise than the rest is held or released by them too."""
+        for held in tuple(self._open.values()):
+            if held.view is not None:
+                held.view.rejudge()
+
     def of(self, owner_id: str) -> list[Connection]:
         return [held.connection for (id_, _, _), held in self._open.items() if id_ == owner_id]
 

@@ -14,6 +14,7 @@ from garrison.kernel.clock import SystemClock
 from garrison.kernel.errors import Invalid
 from garrison.protection.place import Place
 from garrison.protection.search import LIMIT_MAX, search
+from garrison.surfaces.access import principal_id
 from garrison.surfaces.former_state import state_at
 from garrison.surfaces.ledger_place import place_in
 from garrison.surfaces.ledger_questions import query_of, row_of
@@ -35,6 +36,8 @@ class AuditRoutes:
         """`?principal=…&since=2h&limit=50&before=SEQ`; the answer's `next` is the `before` of the next page."""
         given = _parameters(request, WORDS | NUMBERS)
         numbers = {name: _number(name, given.pop(name)) for name in NUMBERS & given.keys()}
+        if "principal" in given:
+            given["principal"] = await asyncio.to_thread(principal_id, self._fleet().home, given["principal"])
         query = query_of(given, numbers.get("before", 0), min(numbers.get("limit", 50), LIMIT_MAX))
         found = await asyncio.to_thread(search, self._place(), query)
         return JSONResponse({"entries": [row_of(one) for one in found.entries], "next": found.next})

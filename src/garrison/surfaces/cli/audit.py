@@ -14,6 +14,7 @@ from garrison.protection.entries import Recorded
 from garrison.protection.reader import Filter
 from garrison.protection.reader import show as show_entries
 from garrison.protection.reader import tail as tail_entries
+from garrison.surfaces.access import principal_id
 from garrison.surfaces.cli import audit_keeping, audit_proofs
 from garrison.surfaces.cli.audit_bodies import bodies_of
 from garrison.surfaces.cli.audit_export import export
@@ -67,7 +68,8 @@ def tail(
     Examples: garrison audit tail; garrison audit tail --kind refusal -n 100; garrison audit tail -f --output json
     """
     ledger = audit_proofs.ledger_of(home, env_name)
-    wanted = Filter(kind=kind, server=server, principal=principal, action=action)
+    whose = principal_id(home_of(home, env_name), principal)
+    wanted = Filter(kind=kind, server=server, principal=whose, action=action)
     found = tail_entries(ledger, lines, wanted)
     show([_row(one) for one in found], output, COLUMNS)
     last = found[-1].seq if found else 0

@@ -12,6 +12,7 @@ from garrison.kernel.errors import Invalid, NotFound
 from garrison.kernel.ids import RandomIds
 from garrison.protection.pruning import add_hold, holds, plan, prune, release_hold
 from garrison.protection.retention import Hold, horizon
+from garrison.surfaces.access import principal_id
 from garrison.surfaces.cli.audit_proofs import ledger_of
 from garrison.surfaces.cli.on_the_record import record_change
 from garrison.surfaces.cli.options import EnvOption, HomeOption, OutputOption, YesOption, confirm, home_of
@@ -36,7 +37,9 @@ def hold() -> None:
 @hold_app.command("add")
 def add(
     reason: ReasonOption,
-    principal: Annotated[str, typer.Option("--principal", help="Only of this one.", show_default=False)] = "",
+    principal: Annotated[
+        str, typer.Option("--principal", help="Only of this one: as entries name it, or key:NAME.", show_default=False)
+    ] = "",
     server: Annotated[str, typer.Option("--server", help="Only of this one.", show_default=False)] = "",
     since: Annotated[str, typer.Option("--since", metavar="WHEN", help="2h, or a date.", show_default=False)] = "",
     until: Annotated[str, typer.Option("--until", metavar="WHEN", help="2h, or a date.", show_default=False)] = "",
@@ -51,7 +54,7 @@ def add(
     now_ns = SystemClock().wall_ns()
     made = Hold(
         id=RandomIds().new()[:12],
-        principal=principal,
+        principal=principal_id(home_of(home, env_name), principal),
         server=server,
         since_ns=moment_ns(since, now_ns) if since else 0,
         until_ns=moment_ns(until, now_ns) if until else 2**63 - 1,
@@ -122,7 +125,7 @@ def prune_now(
 
 
 def forget(
-    principal: Annotated[str, typer.Argument(help="As entries name it.", show_default=False)],
+    principal: Annotated[str, typer.Argument(help="As entries name it, or key:NAME.", show_default=False)],
     reason: ReasonOption = "",
     yes: YesOption = False,
     home: HomeOption = None,
@@ -136,6 +139,7 @@ def forget(
     Examples: garrison audit forget key:ci --reason "erasure request 12" --yes
     """
     place, ledger = home_of(home, env_name), ledger_of(home, env_name)
+    principal = principal_id(place, principal)
     covering = [one.id for one in holds(ledger) if one.principal in ("", principal)]
     if covering:
         hint = f"garrison audit hold release {covering[0]}"
@@ -148,6 +152,9 @@ def forget(
         count, had_key = store.forget(principal)
     finally:
         store.close()
+    if not count and not had_key:
+        hint = "entries name principals in full, as `garrison audit search` shows them; key:NAME for a key's"
+        raise NotFound("audit.no_bodies", f"No bodies of {principal}'s calls are kept here.", hint)
     told = {"principal": principal, "bodies": count, "key_destroyed": had_key}
     record_change(place, "audit.forget", principal, {"bodies": count, "key_destroyed": had_key, "reason": reason})
     show(told, output)

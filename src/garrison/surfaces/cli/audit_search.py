@@ -8,8 +8,9 @@ import typer
 
 from garrison.protection.search import LIMIT_MAX
 from garrison.protection.search import search as search_ledger
+from garrison.surfaces.access import principal_id
 from garrison.surfaces.cli.audit_proofs import ledger_of
-from garrison.surfaces.cli.options import EnvOption, HomeOption, OutputOption
+from garrison.surfaces.cli.options import EnvOption, HomeOption, OutputOption, home_of
 from garrison.surfaces.cli.output import Form, show, tell
 from garrison.surfaces.ledger_questions import query_of, row_of
 
@@ -21,7 +22,9 @@ UntilOption = Annotated[str, typer.Option("--until", metavar="WHEN", help="As --
 
 
 def search(
-    principal: Annotated[str, typer.Option("--principal", help="Who asked.", show_default=False)] = "",
+    principal: Annotated[
+        str, typer.Option("--principal", help="Who asked: as entries name him, or key:NAME.", show_default=False)
+    ] = "",
     tool: Annotated[
         str, typer.Option("--tool", help="A tool, prompt or URI by its own name at its server.", show_default=False)
     ] = "",
@@ -51,7 +54,8 @@ def search(
 
     Examples: garrison audit search --principal key:ci --since 2h; garrison audit search --outcome failed
     """
-    wanted = {"kind": kind, "call": call, "principal": principal, "method": method, "server": server, "tool": tool}
+    whose = principal_id(home_of(home, env_name), principal)
+    wanted = {"kind": kind, "call": call, "principal": whose, "method": method, "server": server, "tool": tool}
     query = query_of({**wanted, "outcome": outcome, "since": since, "until": until}, before, limit)
     found = search_ledger(ledger_of(home, env_name), query, indexed=not scan)
     rows = [row_of(one) for one in found.entries]
