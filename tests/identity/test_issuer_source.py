@@ -13,8 +13,8 @@ import pytest
 from garrison.catalog.issuers import IssuerSpec
 from garrison.identity.issuer_keys import read_key_set
 from garrison.identity.issuer_source import FRESH_S, KEPT_S, discovery_urls
-from garrison.identity.strict_json import NotStrict
 from garrison.kernel.errors import Unauthenticated, Unavailable
+from garrison.protocol.wellformed import NotStrict
 from identity.signing import EC, ISSUER, OTHER_EC, RSA, Gate, claims, public, signed
 
 JWKS = f"{ISSUER}/jwks"

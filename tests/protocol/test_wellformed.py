@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from garrison.protocol.messages import encode
-from garrison.protocol.wellformed import DEPTH_MAX, flaw, folded, is_plain
+from garrison.protocol.wellformed import DEPTH_MAX, NotStrict, flaw, folded, is_plain, read_object
 
 NAMES = st.sampled_from(["a", "b", "a:b", 'a"', "ä", "name"])
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | NAMES
@@ -29,8 +29,9 @@ TEXTS = st.recursive(
 
 def written(value: Any, gap: str, *, plain: bool) -> str:
     if isinstance(value, Pairs):
-        name = lambda one: json.dumps(one, ensure_ascii=plain)  # noqa: E731
-        members = (f"{name(key)}{gap}:{written(one, gap, plain=plain)}" for key, one in value)
+        members = (
+            f"{json.dumps(name, ensure_ascii=plain)}{gap}:{written(one, gap, plain=plain)}" for name, one in value
+        )
         return "{" + f"{gap},".join(members) + "}"
     if isinstance(value, list | tuple):
         return "[" + f",{gap}".join(written(one, gap, plain=plain) for one in value) + "]"
@@ -96,3 +97,31 @@ def test_a_name_in_other_letters_is_found() -> None:
     known = frozenset({"name", "arguments"})
     assert folded(["name", "Arguments"], known) == "Arguments"
     assert folded(["name", "arguments", "other"], known) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"[]",
+        b"null",
+        b"{} x",
+        b'{"a": 1, "a": 2}',
+        b'{"a": 1, "\\u0061": 2}',
+        b'{"x": NaN}',
+        b'{"x": "\\ud800"}',
+        b"\xef\xbb\xbf{}",
+        b'{"x": "\xff"}',
+        b'{"x": %s}' % (b"9" * 5000),
+        b'{"x": %s%s}' % (b"[" * 20, b"]" * 20),
+        b'{"x": %s%s}' % (b"[" * 5000, b"]" * 5000),
+        b'{"x": "%s"}' % (b"x" * 200),
+    ],
+)
+def test_an_object_that_readers_understand_differently_is_none(text: bytes) -> None:
+    with pytest.raises(NotStrict):
+        read_object(text, 100 if b"xxx" in text else 20_000, depth_max=16)
+
+
+def test_an_object_is_read_as_it_stands() -> None:
+    assert read_object(b'{"a": {"a": [1, "\\u00e9"]}}', 100) == {"a": {"a": [1, "\u00e9"]}}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 import string
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ import httpx2
 import psutil
 import pytest
 
+from authorisation_server import ROBOT, authorisation_server, robot_token
 from brought_up import fixture_server
 from command_line import Shell
+from identity.signing import EC, signed
+from remote_servers import remote
 
 pytestmark = pytest.mark.slow
 
@@ -108,8 +112,32 @@ def requests(garden: Garden, key: str) -> Iterator[tuple[str, dict[str, str], by
         where = f"a wrong key at {path}"
         yield path, {**modern, "authorization": f"Bearer {plant(where, word())}"}, text
         yield path, {**modern, "authorization": f"Basic {plant(f'a basic {where}', word())}"}, text
+        claims = {"iss": "https://login.example", "sub": plant(f"the subject of {where}", word())}
+        forged = plant(f"{where}, of a token", signed({"alg": "ES256", "kid": "ec"}, claims, EC, "ES256"))
+        yield path, {**modern, "authorization": f"Bearer {forged}"}, text
     yield "/mcp", own, b'{"jsonrpc":"2.0","id":1,"method":"' + plant("broken JSON", word()).encode()
     yield "/mcp", own, plant("no JSON", word()).encode()
+
+
+def questions(garden: Garden, key: str) -> Iterator[tuple[str, str, dict[str, str], bytes]]:
+    """Of the admin API and the pages: verb, path, headers and body."""
+    plant = garden.plant
+    own = {"authorization": f"Bearer {key}", "content-type": "application/json"}
+    for page in ("/oauth/begin?ticket=", "/oauth/callback?state=x&code=", "/oauth/callback?error_description="):
+        yield "GET", page + plant(f"behind {page}", word()), {}, b""
+    for path in ("/approvals/", "/api/v1/approvals/", "/api/v1/scan?server=", "/api/v1/pins?server="):
+        yield "GET", path + plant(f"behind {path}", token()), own, b""
+    for path in ("/api/v1/limits?principal=", "/api/v1/limits/report?by="):
+        yield "GET", path + plant(f"behind {path}", token()), own, b""
+    for field in ("principal", "tool", "server", "call", "outcome", "kind", "since", "until", "before"):
+        yield "GET", f"/api/v1/audit/search?{field}={plant(f'the {field} of a question', token())}", own, b""
+    yield "POST", f"/api/v1/auth/away?principal={plant('for whom to sign in', token())}", own, b""
+    pin = {"server": "one", "name": plant("the name of a pin", token()), "sha256": plant("the hash of a pin", token())}
+    for decision in ("approve", "revoke"):
+        yield "POST", f"/api/v1/pins/{decision}", own, json.dumps(pin).encode()
+    yield "POST", "/api/v1/pins/approve", own, json.dumps({plant("a member of a decision", token()): 1}).encode()
+    reason = {"garrison-reason": f"look at {plant('the reason in a header', token())}"}
+    yield "POST", "/api/v1/pins/reload", {**own, **reason}, b""
 
 
 def _modern(method: str, name: str) -> dict[str, str]:
@@ -117,15 +145,50 @@ def _modern(method: str, name: str) -> dict[str, str]:
     return {**found, "mcp-name": name} if name else found
 
 
-def configure(shell: Shell, garden: Garden) -> None:
+def configure(shell: Shell, garden: Garden, issuer: str, guarded: str) -> None:
     plant = garden.plant
-    shell("secrets", "set", "TOKEN", stdin=plant("a stored secret", word()), code=0)
-    shell("secrets", "set", "HEADER", stdin=plant("a secret of a header", word()), code=0)
+    for name, value in {
+        "TOKEN": plant("a stored secret", word()),
+        "HEADER": plant("a secret of a header", word()),
+        "FIXED": plant("a secret of auth", word()),
+        "CLIENT": plant("the secret of an OAuth client", ROBOT[1]),
+    }.items():
+        shell("secrets", "set", name, stdin=value, code=0)
+    shell("secrets", "rotate", "FIXED", stdin=plant("a secret that was rotated", word()), code=0)
     one = {**fixture_server("everything"), "session": "shared"}
     one["env"] = {"API_TOKEN": "${secret:TOKEN}", "PASSWORD": "${FROM_OUTSIDE}"}
     away = {"url": "http://127.0.0.1:9/mcp", "headers": {"Authorization": "Bearer ${secret:HEADER}"}, "start": "lazy"}
-    listen = {"edge": {"listen": "127.0.0.1:0"}, "logs": {"level": "debug"}}
-    (shell.folder / "garrison.yaml").write_text(json.dumps({"servers": {"one": one, "away": away}, "settings": listen}))
+    fixed = {"kind": "header", "header": "X-Api-Key", "value": "${secret:FIXED}"}
+    client = {
+        "kind": "client_credentials",
+        "issuer": issuer,
+        "client_id": ROBOT[0],
+        "client_secret": "${secret:CLIENT}",
+    }
+    (shell.folder / "garrison.yaml").write_text(
+        json.dumps(
+            {
+                "servers": {
+                    "one": one,
+                    "away": away,
+                    "near": {"url": "http://127.0.0.1:9/mcp", "auth": fixed, "start": "lazy"},
+                    "vault": {"url": guarded, "auth": client},
+                },
+                "issuers": {"tests": {"issuer": issuer, "audiences": ["urn:ours"], "roles": ["asker"]}},
+                "roles": {
+                    "asker": {"grants": [{"servers": ["one"], "tools": ["echo"], "effect": "approve"}]},
+                    "free": {"grants": [{"servers": ["*"], "tools": ["*"]}]},
+                },
+                "limits": {"few": {"principals": ["nobody-*"], "calls": "1/hour"}},
+                "settings": {
+                    "edge": {"listen": "127.0.0.1:0"},
+                    "logs": {"level": "debug"},
+                    "approvals": {"wait_s": 0.1},
+                    "audit": {"bodies": "both"},
+                },
+            }
+        )
+    )
 
 
 def shown(shell: Shell) -> Iterator[tuple[str, bytes]]:
@@ -137,7 +200,20 @@ def shown(shell: Shell) -> Iterator[tuple[str, bytes]]:
         ("logs", "one", "--lines", "10000"),
         ("audit", "tail", "--limit", "10000"),
         ("audit", "tail", "--limit", "10000", "--output", "json"),
-        ("audit", "export", "--format", "jsonl"),
+        *(("audit", "export", "--format", form) for form in ("jsonl", "cef", "ocsf", "syslog")),
+        ("audit", "search", "--limit", "1000", "--output", "json"),
+        ("audit", "search", "--outcome", "failed", "--limit", "1000"),
+        ("audit", "checkpoint"),
+        ("audit", "prove", "1"),
+        ("state", "--at", "0s", "--output", "json"),
+        ("scan", "--severity", "low", "--output", "json"),
+        ("scan", "--severity", "low", "--output", "sarif"),
+        ("pins", "list", "--output", "json"),
+        ("limits", "show", "--output", "json"),
+        ("limits", "report"),
+        ("approvals", "list", "--output", "json"),
+        ("auth", "status", "--output", "json"),
+        ("policy", "show"),
         ("secrets", "list"),
         ("keys", "list", "--output", "json"),
         ("settings", "show", "--output", "json"),
@@ -164,30 +240,84 @@ def processes() -> Iterator[tuple[str, bytes]]:
             continue
 
 
-def test_no_secret_is_written_or_shown_anywhere(garrison: Shell) -> None:
+def ask(url: str, garden: Garden, key: str) -> set[int]:
+    found = set()
+    with httpx2.Client(timeout=20) as http:
+        for path, head, body in requests(garden, key):
+            found.add(http.post(url + path, headers=head, content=body).status_code)
+        for verb, path, head, body in questions(garden, key):
+            found.add(http.request(verb, url + path, headers=head, content=body).status_code)
+        found.add(http.get(f"{url}/metrics", headers={"authorization": f"Bearer {key}"}).status_code)
+    return found
+
+
+def call(url: str, key: str, tool: str, **arguments: str) -> httpx2.Response:
+    params = {"name": tool, "arguments": arguments, "_meta": META}
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    headers = {"authorization": f"Bearer {key}", **_modern("tools/call", tool)}
+    return httpx2.post(f"{url}/mcp", json=body, headers=headers, timeout=20)
+
+
+def decide(garrison: Shell, garden: Garden, url: str, bearer: str) -> None:
+    """Somebody with a token asks, and somebody else decides: in one call, and with what both said."""
+    for verdict in ("approve", "deny"):
+        argument = garden.plant(f"an argument that waits for somebody to {verdict}", word())
+        answer = call(url, bearer, "one__echo", text=argument)
+        assert "approval.pending" in answer.text, answer.text
+        waiting = garrison("approvals", "list", "--output", "json", code=0).json
+        (mine,) = [one["id"] for one in waiting if one["state"] == "pending"]
+        reason = garden.plant(f"the reason to {verdict}", token())
+        garrison("approvals", verdict, mine, "--reason", f"because of {reason}", code=0)
+
+
+def administer(garrison: Shell, garden: Garden) -> None:
+    """Words that people give to commands that change or ask something."""
+    plant = garden.plant
+    garrison("--reason", f"see {plant('a reason', token())}", "keys", "revoke", "reader", "--yes", code=0)
+    garrison("audit", "hold", "add", "--principal", "x", "--reason", plant("the reason of a hold", token()), code=0)
+    garrison("audit", "search", "--principal", plant("whom somebody searched", token()), code=None)
+    garrison("explain", "admin", "one__echo", "--arguments", json.dumps({"text": plant("a trial", word())}), code=None)
+    garrison("pins", "approve", f"one/{plant('a pin', token())}", code=None)
+    garrison("scan", plant("a server to scan", token()), code=None)
+
+
+async def test_no_secret_is_written_or_shown_anywhere(garrison: Shell) -> None:
+    with authorisation_server() as issuer:
+        async with remote("guarded", "--issuer", issuer) as guarded:
+            bearer = await robot_token(issuer, "urn:ours")
+            leaks = await asyncio.to_thread(leaks_of_a_fleet, garrison, issuer, guarded, bearer)
+    assert leaks == {}
+
+
+def leaks_of_a_fleet(garrison: Shell, issuer: str, guarded: str, bearer: str) -> dict[str, list[str]]:
     garden = Garden()
-    configure(garrison, garden)
+    configure(garrison, garden, issuer, guarded)
     outside = garden.plant("a variable of the environment", word())
-    garrison("up", FROM_OUTSIDE=outside)
+    garrison("up", FROM_OUTSIDE=outside, code=0)
     url = json.loads((garrison.home / "run" / "node.json").read_text())["url"]
     key = garden.plant("the admin key", (garrison.home / "admin.key").read_text().strip())
     made = garrison("keys", "create", "reader", "--role", "reader", code=0)
     garden.plant("a key that was made", next(part for part in made.out.split() if part.startswith("gsn_")))
-    answered = set()
-    with httpx2.Client(timeout=20) as http:
-        for path, headers, body in requests(garden, key):
-            answered.add(http.post(url + path, headers=headers, content=body).status_code)
-    assert {200, 400, 401, 404} <= answered
+    garden.plant("a token that was taken", bearer)
+    garden.plant("the signature of a token that was taken", bearer.rpartition(".")[2])
+    assert "robot" in call(url, key, "vault__whoami").text  # so Garrison has a token of its own there
+    decide(garrison, garden, url, bearer)
+    assert {200, 400, 401, 404} <= ask(url, garden, key)
+    administer(garrison, garden)
     garrison("call", "away__x", code=None)
-    leaks: dict[str, list[str]] = {}
-    for where, text in [*shown(garrison), *written(garrison.home), *processes()]:
-        if where == "admin.key":  # the one place where that key belongs; and the search finds it
-            assert garden.found_in(text) == ["the admin key"]
-            continue
-        if found := garden.found_in(text):
-            leaks[where] = found
+    garrison("call", "near__x", code=None)
+    leaks = found_in(garden, [*shown(garrison), *written(garrison.home), *processes()])
     garrison("down", code=0)
-    for where, text in written(garrison.home):
-        if where != "admin.key" and (found := garden.found_in(text)):
-            leaks[f"{where} after the end"] = found
-    assert leaks == {}
+    after = found_in(garden, written(garrison.home))
+    return leaks | {f"{where} after the end": found for where, found in after.items()}
+
+
+def found_in(garden: Garden, texts: Iterable[tuple[str, bytes]]) -> dict[str, list[str]]:
+    leaks: dict[str, list[str]] = {}
+    for where, text in texts:
+        found = garden.found_in(text)
+        if where == "admin.key":  # the one place where that key belongs; and the search finds it
+            assert found == ["the admin key"]
+        elif found:
+            leaks[where] = found
+    return leaks

@@ -7,7 +7,7 @@ import math
 from garrison.gateway import refusals
 from garrison.gateway.call import Call, Outcome
 from garrison.gateway.passage import Passage
-from garrison.kernel.errors import GarrisonError, Limited
+from garrison.kernel.errors import GarrisonError, Kind, Limited
 from garrison.protocol.codes import METHOD_NOT_FOUND, MODERN_HTTP_STATUS
 from garrison.protocol.messages import EMPTY, RpcError, error_frame, result_frame
 
@@ -62,6 +62,8 @@ def status(call: Call, outcome: Outcome) -> int:
         return 503
     if failure is not None and failure.kind in refusals.HTTP_STATUS:
         return refusals.HTTP_STATUS[failure.kind]
+    if failure is not None and call.request.head.verb == "GET":
+        return 404 if failure.kind is Kind.NOT_FOUND else 400  # a stream that was asked for, and is none
     if call.era == "legacy" or (failure is None and outcome.error is None):
         return 200
     return MODERN_HTTP_STATUS.get(_error(outcome).code, 200)

@@ -12,7 +12,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 
-from garrison.identity.strict_json import read_object
+from garrison.protocol.wellformed import read_object
 
 DOCUMENT_BYTES_MAX = 256 * 1024
 KEYS_MAX = 64

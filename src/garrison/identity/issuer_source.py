@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 
 from garrison.catalog.issuers import IssuerSpec, is_safe_url
 from garrison.identity.issuer_keys import DOCUMENT_BYTES_MAX, IssuerKey, KeySet, read_key_set
-from garrison.identity.strict_json import NotStrict, read_object
 from garrison.kernel.clock import Clock
 from garrison.kernel.errors import GarrisonError, Unavailable
+from garrison.protocol.wellformed import NotStrict, read_object
 
 FRESH_S = 600.0
 """Older keys still count, and are read anew meanwhile."""

@@ -11,12 +11,14 @@ from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from typing import Any
 
-from garrison.identity.strict_json import NotStrict, read_object
 from garrison.kernel.errors import Unauthenticated
+from garrison.protocol.wellformed import NotStrict, read_object
 
 TOKEN_CHARS_MAX = 8192
 HEADER_BYTES_MAX = 1024
 KEY_ID_CHARS_MAX = 256
+DEPTH_MAX = 16
+"""Levels of a header or of claims."""
 
 _PART = re.compile(r"[A-Za-z0-9_-]+")
 _KEY_ID = re.compile(r"[\x20-\x7e]{0,256}")
@@ -98,7 +100,7 @@ def _decoded(part: str, what: str) -> bytes:
 
 def _object(part: str, what: str, size_bytes_max: int) -> dict[str, Any]:
     try:
-        found = read_object(_decoded(part, what), size_bytes_max)
+        found = read_object(_decoded(part, what), size_bytes_max, DEPTH_MAX)
     except NotStrict as error:
         raise refused("malformed", f"the token's {what} cannot be read: {error}") from None
     if what == "header":

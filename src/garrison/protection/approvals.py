@@ -25,8 +25,10 @@ from garrison.protection import approval_table as table
 from garrison.protection.approval_table import Approval, State
 from garrison.protection.entries import Entry
 from garrison.protection.sealing import Sealing
+from garrison.telemetry.redaction import redactor
 
 ID_CHARS: Final = 12
+REASON_CHARS_MAX: Final = 500
 KEPT_S: Final = 86_400
 """How long those that are over are listed; the ledger remembers them."""
 
@@ -144,9 +146,8 @@ class Approvals:
                 )
             state: State = "approved" if verdict == "approve" else "denied"
             ends_ns = now_ns + int(self.times.approved_s * 1e9) if verdict == "approve" else found.expires_ns
-            decided = replace(
-                found, state=state, decided_by=by.id, decided_ns=now_ns, reason=reason[:500], expires_ns=ends_ns
-            )
+            said = redactor.text(reason)[:REASON_CHARS_MAX]
+            decided = replace(found, state=state, decided_by=by.id, decided_ns=now_ns, reason=said, expires_ns=ends_ns)
             self._tell(f"approval.{verdict}", by.id, decided)
             table.change(self._connection, decided, keep=verdict == "approve")
         self._own_changes += 1

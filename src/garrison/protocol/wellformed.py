@@ -24,10 +24,29 @@ _PAIR = re.compile(rb"\[\]|\{\}")
 _NO_BRACKET = bytes(set(range(256)) - set(b"[]{}"))
 
 
-def flaw(body: bytes | bytearray) -> str:
+class NotStrict(ValueError):
+    """It is no JSON object that everybody reads alike. The text says why, in words of our own."""
+
+
+def read_object(data: bytes, size_bytes_max: int, depth_max: int = DEPTH_MAX) -> dict[str, Any]:
+    """A whole object from a stranger (RFC 7493). Raises `NotStrict`: too large, flawed, not UTF-8, no object."""
+    if len(data) > size_bytes_max:
+        raise NotStrict(f"it is larger than {size_bytes_max} bytes")
+    try:
+        found = decode_any(data)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        raise NotStrict("it is no valid JSON") from None
+    if not isinstance(found, dict):
+        raise NotStrict("it is no JSON object")
+    if why := flaw(data, depth_max):
+        raise NotStrict(why)
+    return found
+
+
+def flaw(body: bytes | bytearray, depth_max: int = DEPTH_MAX) -> str:
     """What is wrong with a JSON text, in words; empty when nothing is."""
-    if _may_be_deep(body) and _is_deep(body):
-        return f"it is nested deeper than {DEPTH_MAX} levels"
+    if _may_be_deep(body, depth_max) and _is_deep(body, depth_max):
+        return f"it is nested deeper than {depth_max} levels"
     if _SPELT_COLON not in body and body.count(b":") == _colons_when_written_anew(body):
         return ""
     name = _repeated(body)
@@ -44,14 +63,14 @@ def folded(names: Iterable[str], known: frozenset[str]) -> str | None:
     return next((name for name in names if name not in known and name.lower() in known), None)
 
 
-def _may_be_deep(body: bytes | bytearray) -> bool:
+def _may_be_deep(body: bytes | bytearray, depth_max: int) -> bool:
     """No level without a bracket, and none of objects without a colon."""
-    return body.count(b":") + body.count(b"[") >= DEPTH_MAX
+    return body.count(b":") + body.count(b"[") >= depth_max
 
 
-def _is_deep(body: bytes | bytearray) -> bool:
+def _is_deep(body: bytes | bytearray, depth_max: int) -> bool:
     left = _TEXT.sub(b"", body).translate(None, _NO_BRACKET)
-    for _ in range(DEPTH_MAX):  # each round takes away the innermost level
+    for _ in range(depth_max):  # each round takes away the innermost level
         left = _PAIR.sub(b"", left)
         if not left:
             return False
