@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
+import httpx2
 import pytest
 from mcp import MCPError
 from mcp_types import ElicitResult
@@ -141,6 +143,38 @@ async def test_a_modern_client_that_can_be_asked_is_told_at_once_and_its_retry_w
         running.fleet.approvals.decide(question.id, "approve", BOSS)
         assert text(await calling) == "danger"
     assert len(told) == 1
+
+
+async def test_a_legacy_client_that_opens_urls_is_sent_to_a_page_that_tells_how_it_stands(
+    start_fleet: StartFleet,
+) -> None:
+    running = await careful(start_fleet)
+    caller = {"authorization": f"Bearer {running.key('careful')}"}
+    hello = {"protocolVersion": "2025-11-25", "clientInfo": {"name": "t", "version": "1"}}
+    begin = {"method": "initialize", "params": {**hello, "capabilities": {"elicitation": {"url": {}}}}}
+    session = (await running.post("/mcp", {"jsonrpc": "2.0", "id": 0, **begin}, **caller)).headers["mcp-session-id"]
+    call = {"method": "tools/call", "params": {"name": "one__echo", "arguments": {"text": "danger"}}}
+
+    async def called() -> dict[str, Any]:
+        sent = {**caller, "mcp_session_id": session, "mcp_protocol_version": "2025-11-25"}
+        answer = (await running.post("/mcp", {"jsonrpc": "2.0", "id": 1, **call}, **sent)).text
+        found: dict[str, Any] = json.loads(answer[answer.index("{") :].strip())
+        return found
+
+    error = (await called())["error"]
+    question = await asked(running)
+    (told,) = error["data"]["elicitations"]
+    assert (error["code"], told["mode"], told["elicitationId"]) == (-32042, "url", question.id)
+    assert told["url"].startswith(running.url)
+    async with httpx2.AsyncClient() as browser:
+        page = await browser.get(told["url"])
+        assert "pending" in page.text
+        assert page.headers["cache-control"] == "no-store"
+        assert not any(word in page.text for word in ("danger", "echo", "careful")), "its reader need not be known"
+        running.fleet.approvals.decide(question.id, "approve", BOSS)
+        assert "approved" in (await browser.get(told["url"])).text
+        assert (await browser.get(f"{running.url}/approvals/{'0' * 12}")).status_code == 404
+    assert (await called())["result"]["content"][0]["text"] == "danger"
 
 
 async def test_a_client_that_went_away_leaves_its_question_and_finds_the_answer(start_fleet: StartFleet) -> None:

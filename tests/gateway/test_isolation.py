@@ -19,6 +19,8 @@ from mcp.shared.exceptions import MCPError
 
 from garrison.catalog.snapshot import Snapshot
 from garrison.catalog.spec import ServerSpec
+from garrison.surfaces.setting_groups.calls import LimitSettings
+from garrison.surfaces.settings import Settings
 from garrison.surfaces.wiring import fleet as wiring
 from running_fleet import Running, StartFleet, running_fleet, stdio
 
@@ -114,6 +116,25 @@ async def test_what_is_beyond_the_cap_is_refused_until_a_session_ends(start_flee
     await _delete(running, sessions[0])
     assert (await running.post("/mcp", asked, mcp_session_id=sessions[2])).status_code == 200
     await until(lambda: len(processes()) == 3)
+
+
+async def test_one_principal_leaves_room_for_the_others(start_fleet: StartFleet) -> None:
+    running = await start_fleet(
+        stdio("one", "legacy_only", sessions_max=3), settings=Settings(limits=LimitSettings(sessions_share=0.5))
+    )
+    asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "one__count", "arguments": {}}}
+    hello = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {"protocolVersion": "2025-11-25"}}
+
+    async def begun(key: str) -> dict[str, str]:
+        known = {"authorization": f"Bearer {key}"}
+        return {**known, "mcp_session_id": (await running.post("/mcp", hello, **known)).headers["mcp-session-id"]}
+
+    ada, bob = running.key("admin", name="ada"), running.key("admin", name="bob")
+    sessions = [await begun(key) for key in (ada, ada, ada, bob)]
+    answers = [await running.post("/mcp", asked, **one) for one in sessions]
+    assert [one.status_code for one in answers] == [200, 200, 429, 200]
+    assert answers[2].json()["error"]["data"]["code"] == "limit.sessions"
+    assert 1 <= int(answers[2].headers["retry-after"]) <= 60
 
 
 async def _delete(running: Running, session: str) -> None:

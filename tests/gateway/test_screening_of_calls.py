@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import httpx2
+import msgspec
 import pytest
 from mcp import MCPError
 
@@ -57,6 +58,40 @@ async def test_block_withholds_the_result_and_a_changed_section_counts_at_once(s
             found = await client.call_tool("one__echo", {"text": TOKEN})
             assert wanted in text(found)
             assert bool(found.is_error) == (action == "block")
+
+
+@pytest.mark.parametrize("era", ["legacy", "modern"])
+async def test_structured_output_is_masked_as_its_text_is_and_withheld_where_it_would_break_its_schema(
+    start_fleet: StartFleet, era: str
+) -> None:
+    spec = stdio("one", "obedient", session="shared")
+    command = (*spec.command, *(("--modern",) if era == "modern" else ()))
+    spec = msgspec.structs.replace(spec, command=command)
+    running = await start_fleet(spec)
+    async with running.client("/mcp", "legacy" if era == "legacy" else "auto") as client:
+
+        async def told(what: str, given: str) -> Any:
+            found = await client.call_tool("one__tell", {"what": what, "any": given})
+            assert given not in found.model_dump_json() or given == "harmless"
+            return found
+
+        for given, shown in (("harmless", "harmless"), (TOKEN, "[masked:github-token]")):
+            found = await told("free", given)
+            assert not found.is_error
+            assert (text(found), found.structured_content) == (f"free: {shown}", {"n": 1, "free": shown})
+        assert (await told("strict", "harmless")).structured_content == {"n": 1, "strict": "harmless"}
+        broken = await told("strict", "x\u200by")  # hidden text is taken away, and what is left fits
+        assert broken.structured_content == {"n": 1, "strict": "xy"}
+        found = await told("strict", TOKEN)
+        assert found.is_error
+        assert "screen.blocked" in text(found)
+        assert "outputSchema" in text(found)
+        section = Screening(rules=(ScreeningRule(servers=("one",), tools=("tell",), secrets="block"),))
+        await apply(running.fleet, snapshot_of((spec,), sections=Sections(screening=section)))
+        found = await told("free", TOKEN)
+        assert found.is_error
+        assert "screen.blocked" in text(found)
+        assert found.structured_content is None
 
 
 async def test_arguments_are_screened_where_somebody_wants_it(start_fleet: StartFleet) -> None:

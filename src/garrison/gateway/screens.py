@@ -13,7 +13,7 @@ from garrison.gateway.call import Call, Outcome
 from garrison.kernel.errors import Invalid, Unavailable
 from garrison.policy.screening.finding import Screened
 from garrison.policy.screening.prefilter import Prefilter
-from garrison.policy.screening.screener import Screener, Verdict
+from garrison.policy.screening.screener import Screener
 from garrison.policy.screening.stream import StreamScreen
 from garrison.policy.screening.treatments import Treatments, wanted
 from garrison.protocol import methods
@@ -82,7 +82,7 @@ class Screens:
         if not verdict.blocked:
             outcome.result = verdict.json
         elif call.method == methods.TOOLS_CALL:
-            outcome.result = _refused(call, verdict)
+            outcome.result = withheld(call, verdict.blocked)
         else:
             raise Unavailable(BLOCKED, f"the answer was withheld ({verdict.blocked})", "see docs/screening.md")
 
@@ -148,8 +148,8 @@ def note(call: Call, findings: Iterable[Screened], part: str) -> None:
         call.screened += tuple(finding._replace(place=f"{part}{finding.place}") for finding in findings)
 
 
-def _refused(call: Call, verdict: Verdict) -> bytes:
+def withheld(call: Call, why: str) -> bytes:
     """A tool's result that says so: models and clients can go on with it."""
-    text = f"{BLOCKED}: the result was withheld by the gateway ({verdict.blocked})"
+    text = f"{BLOCKED}: the result was withheld by the gateway ({why})"
     result: dict[str, object] = {"content": [{"type": "text", "text": text}], "isError": True}
     return encode({"resultType": "complete", **result} if call.era == "modern" else result)

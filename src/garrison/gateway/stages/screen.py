@@ -9,7 +9,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from garrison.gateway.call import Call, Outcome
 from garrison.gateway.circumstances import how
-from garrison.gateway.screens import Screens
+from garrison.gateway.screens import Screens, withheld
 from garrison.gateway.stage import Stage, Step
 from garrison.gateway.upstreams.definition import KEY, KIND, flaw_of
 from garrison.kernel.errors import Unavailable
@@ -45,6 +45,7 @@ class Screen(Stage):
         return None
 
     def leave(self, call: Call, outcome: Outcome) -> Outcome:
+        given = outcome.result
         try:
             self._screens.result(call, outcome)
             self._screens.error(call, outcome)
@@ -53,7 +54,7 @@ class Screen(Stage):
         if outcome.result is None or call.answer is not None:
             return outcome
         if call.method == methods.TOOLS_CALL:
-            return self._tool_result(call, outcome)
+            return self._tool_result(call, outcome) if outcome.result is given else self._masked(call, outcome)
         if call.method in KIND:
             outcome.result = self._list(call, outcome.result)
         return outcome
@@ -74,6 +75,15 @@ class Screen(Stage):
         if checker is not None and not checker.is_valid(content):
             raise _bad_output(call, "; ".join(checker.problems(content)))
         return outcome
+
+    def _masked(self, call: Call, outcome: Outcome) -> Outcome:
+        """What was masked may be no more what the tool promises; that is our doing, and not the server's."""
+        try:
+            return self._tool_result(call, outcome)
+        except Unavailable:
+            outcome.result = withheld(call, "what had to be masked does not fit its outputSchema")
+            outcome.tool_error = True
+            return outcome
 
     def _list(self, call: Call, result: bytes | Raw) -> bytes | Raw:
         """A live list of one server, without what its filter or the caller's grants leave out, or no client can use."""
