@@ -45,9 +45,24 @@ def servers_of(status: dict[str, Any]) -> dict[str, str]:
     return {row["name"]: row["state"] for row in status["servers"]}
 
 
-def test_bodies_are_encrypted_masked_shown_to_who_may_and_forgotten_for_good(garrison: Shell) -> None:
+def test_an_auditor_comes_to_a_fleet_that_runs_and_stays_when_it_is_down(garrison: Shell) -> None:
+    with Listener() as listener:
+        forward = f"syslog+tcp://127.0.0.1:{listener.port}"
+        status = up(garrison, TWO, audit={"bodies": "both", "bodies_servers": ["one"], "forward": forward})
+        _bodies_are_encrypted_masked_shown_to_who_may_and_forgotten_for_good(garrison)
+        _questions_are_answered_over_http(garrison, status["url"])
+        hostile = 'x"|=]\n<34>1 evil'
+        echo(garrison, hostile, code=0)
+        garrison("call", f"one__{hostile}", "{}")
+        garrison("down", code=0)
+        eventually(lambda: b"fleet.stopped" in b"".join(list(listener.messages)), "the last entry")
+        seqs = [int(n) for one in list(listener.messages) for n in re.findall(rb'seq="(\d+)"', one)]
+        assert sorted(set(seqs)) == list(range(1, max(seqs) + 1))
+    _holds_are_on_the_record_and_entries_are_exported_and_sent(garrison)
+
+
+def _bodies_are_encrypted_masked_shown_to_who_may_and_forgotten_for_good(garrison: Shell) -> None:
     canary, secret = f"canary-{secrets.token_hex(8)}", f"gsn_{secrets.token_hex(4)}_{secrets.token_urlsafe(32)}"
-    up(garrison, TWO, audit={"bodies": "both", "bodies_servers": ["one"]})
     assert canary in echo(garrison, f"{canary} {secret}", code=0).out
     echo(garrison, canary, server="two", code=0)
     eventually(lambda: len(search(garrison, "--method", "tools/call", "--kind", "call.outcome")) == 2, "both calls")
@@ -125,12 +140,7 @@ def now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + f".{time.time_ns() % 10**9 // 1000:06d}Z"
 
 
-def test_holds_are_on_the_record_and_entries_are_exported_and_sent(garrison: Shell) -> None:
-    up(garrison, TWO)
-    hostile = 'x"|=]\n<34>1 evil'
-    echo(garrison, hostile, code=0)
-    garrison("call", f"one__{hostile}", "{}")
-    garrison("down", code=0)
+def _holds_are_on_the_record_and_entries_are_exported_and_sent(garrison: Shell) -> None:
     hold = garrison("audit", "hold", "add", "--server", "two", "--reason", "case 7", "--output", "json", code=0).json
     assert [one["reason"] for one in garrison("audit", "hold", "list", "--output", "json", code=0).json] == ["case 7"]
     assert garrison("audit", "prune", "--yes").code == 2
@@ -146,21 +156,13 @@ def test_holds_are_on_the_record_and_entries_are_exported_and_sent(garrison: She
         eventually(lambda: len(listener.messages) == count, "all entries")
 
 
-def test_a_running_fleet_forwards_its_ledger_and_answers_questions_over_http(garrison: Shell) -> None:
-    with Listener() as listener:
-        status = up(garrison, TWO, audit={"forward": f"syslog+tcp://127.0.0.1:{listener.port}"})
-        echo(garrison, "a", code=0)
-        eventually(lambda: any(b"tools/call" in one for one in list(listener.messages)), "the call")
-        key = (garrison.home / "admin.key").read_text().strip()
-        with httpx2.Client(base_url=status["url"], headers={"authorization": f"Bearer {key}"}) as http:
-            found = http.get("/api/v1/audit/search", params={"method": "tools/call", "limit": "1"})
-            assert [one["kind"] for one in found.json()["entries"]] == ["call.outcome"]
-            assert found.json()["next"] > 1
-            assert http.get("/api/v1/audit/search", params={"what": "x"}).status_code == 400
-            assert http.get("/api/v1/audit/state", params={"at": "0s"}).json()["up"] is True
-            assert http.get("/api/v1/status").json()["forwarding"]["problem"] == ""
-            assert http.get("/api/v1/audit/search", headers={"authorization": "Bearer x"}).status_code == 401
-        garrison("down", code=0)
-        eventually(lambda: b"fleet.stopped" in b"".join(list(listener.messages)), "the last entry")
-        seqs = [int(n) for one in list(listener.messages) for n in re.findall(rb'seq="(\d+)"', one)]
-        assert sorted(set(seqs)) == list(range(1, max(seqs) + 1))
+def _questions_are_answered_over_http(garrison: Shell, url: str) -> None:
+    key = (garrison.home / "admin.key").read_text().strip()
+    with httpx2.Client(base_url=url, headers={"authorization": f"Bearer {key}"}) as http:
+        found = http.get("/api/v1/audit/search", params={"method": "tools/call", "limit": "1"})
+        assert [one["kind"] for one in found.json()["entries"]] == ["call.outcome"]
+        assert found.json()["next"] > 1
+        assert http.get("/api/v1/audit/search", params={"what": "x"}).status_code == 400
+        assert http.get("/api/v1/audit/state", params={"at": "0s"}).json()["up"] is True
+        assert http.get("/api/v1/status").json()["forwarding"]["problem"] == ""
+        assert http.get("/api/v1/audit/search", headers={"authorization": "Bearer x"}).status_code == 401
