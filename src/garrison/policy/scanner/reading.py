@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import Final, NamedTuple
 
 from garrison.policy.scanner import disguises
@@ -13,11 +14,15 @@ from garrison.policy.scanner.languages import rules_for
 from garrison.policy.scanner.normal import Normal, leet_views, normal
 from garrison.policy.scanner.rules import RULES, Rule
 from garrison.policy.scanner.rules_more import MORE
-from garrison.policy.scanner.signals import DETECTS, DIRECTS, PRESSURE, QUOTING, SECRECY_HINT
+from garrison.policy.scanner.signals import DETECTS, DIRECTS, ELSEWHERE, FILES, PRESSURE, QUOTING, SECRECY_HINT
 from garrison.policy.scanner.suspicion import CERTAIN, SUSPECT, suspicion
 
 READ_CHARS_MAX: Final = 20_000
 """So much of one text is read by the rules; what is longer is a finding by its size."""
+UNSEEN_MAX: Final = 24
+READ_WHOLE: Final = 10
+"""What does not show is looked for in so many times as much."""
+NEAR_CHARS_MAX: Final = 700
 _ALL: Final = (*RULES, *MORE)
 _STEMS: Final = sorted({stem for rule in _ALL for stem in rule.stems})
 _COMMENT: Final = re.compile(r"<!--(.{8,4000}?)-->|\[//\]: # \((.{8,2000}?)\)", re.DOTALL)
@@ -27,6 +32,9 @@ _BLOCK: Final = re.compile(
 _ATTACKS: Final = re.compile(
     r"inject|jailbreak|malicious|attack|phishing|suspicious|adversarial|exfiltration|poison|leak|vulnerab|secur|threat|abuse|unsafe|guard|harmful|moderation"
 )
+
+
+_OUT: Final = re.compile(f"{FILES}|{ELSEWHERE}")
 
 
 class Hit(NamedTuple):
@@ -39,17 +47,23 @@ class Hit(NamedTuple):
     end: int
 
 
-def read(text: str, *, directed: bool = False) -> list[Hit]:
+def read(text: str, *, directed: bool = False, chars: int = READ_CHARS_MAX) -> list[Hit]:
     """Everything in one text. `directed`: something near it speaks to the model already."""
-    hits = [Hit(*found[:5]) for found in hidden(text)]
-    shown = text[:READ_CHARS_MAX]
+    text = text[: READ_WHOLE * chars]
+    hits = unseen(text)
+    shown = text[:chars]
     flat = normal(shown)
     hits += by_rules(flat, directed=directed)
     if not text.isascii():
-        hits += [hit for found in hidden(text) for hit in _said(found)]
+        hits += [hit for found in islice(hidden(text), UNSEEN_MAX) for hit in _said(found)]
     hits += _comments(shown)
     hits += _disguised(shown, flat, bool(hits))
     return _strongest(hits)
+
+
+def unseen(text: str) -> list[Hit]:
+    """What does not show, the first of it."""
+    return [Hit(*found[:5]) for found in islice(hidden(text), UNSEEN_MAX)]
 
 
 def by_rules(flat: Normal, *, directed: bool = False) -> list[Hit]:
@@ -67,7 +81,10 @@ def by_rules(flat: Normal, *, directed: bool = False) -> list[Hit]:
             assert severity is not None
             hits.append(_hit(rule, severity, flat, *found.span()))
     hits += _suspicious(flat)
+    leads_out = _OUT.search(text) is not None
     for rule in rules_for(text):
+        if rule.code == "scan.exfiltration" and not leads_out:
+            continue
         found = rule.pattern.search(text)
         if found is not None:
             hits.append(_hit(rule, rule.severity, flat, *found.span()))
@@ -75,7 +92,13 @@ def by_rules(flat: Normal, *, directed: bool = False) -> list[Hit]:
 
 
 def _suspicious(flat: Normal) -> Iterator[Hit]:
+    """Signs that stand near each other: long texts have all of them somewhere."""
     total, start, end = suspicion(flat.text) if len(flat.text) >= 24 else (0.0, 0, 0)
+    if total < SUSPECT:
+        return
+    if end - start > NEAR_CHARS_MAX:
+        pieces = range(0, len(flat.text), NEAR_CHARS_MAX // 2)
+        total, start, end = max(suspicion(flat.text, at, at + NEAR_CHARS_MAX) for at in pieces)
     if total >= SUSPECT and not _is_told_about(flat.text, start, end):
         severity: Severity = "high" if total >= CERTAIN else "medium"
         yield Hit("scan.model_directive", severity, "has several signs of orders to the model", *flat.span(start, end))

@@ -107,7 +107,7 @@ RULES: Final = (
         "medium",
         "turns to the model and not to its user",
         "note|message|instruct|attention|notice|remind|directive|hint|ai|llm",
-        rf"\b(?:note|message|instructions?|attention|notice|reminder|directive|hint|addendum|memo)s? (?:to|for|intended for|addressed to|directed at) (?:the |all |any |every )?(?:ai|llm|large language model|language model|assistant|model|chatbot|claude|gpt|copilot|ai agent|agent)s?\b(?! (?:to create|being|card|config|definition|id|settings))|\battention,? {AI}(?: \w+)?[:!,]|\bfor (?:ai|llm|model|assistant|agent) (?:eyes|use|consumption|internal use) only",
+        rf"\b(?:note|message|instructions?|attention|notice|reminder|directive|hint|addendum|memo)s? (?:to|for|intended for|addressed to|directed at) (?:the |all |any |every )?(?:ai|llm|large language model|language model|assistant|model|chatbot|claude|gpt|copilot|ai agent|agent)s?\b(?! (?:to create|being|card|config|definition|id|settings))(?<!to the llm)(?<!to the model)(?<!to the agent)(?<!to the assistant)|\battention,? {AI}(?: \w+)?[:!,]|\bfor (?:ai|llm|model|assistant|agent) (?:eyes|use|consumption|internal use) only",
         "low",
     ),
     # ── kept from the user ──
@@ -292,7 +292,7 @@ RULES: Final = (
         "high",
         "a parameter asks for what its tool does not need",
         "conversation|chat|history|prompt|context|session|transcript|chain|tool|message",
-        r"\b(?:the |your |a |an |copy of |full |entire |complete |verbatim |current |list of |names of |all |of |contents? of |summary of |dump of )*(?:your (?:\w+ ){0,2}?(?:system (?:prompt|message|instructions?)|chain[- ]of[- ]thought|reasoning|instructions|context window|memory|model name|tools?(?: list)?)|(?:entire|full|complete|whole|verbatim) (?:\w+ ){0,2}?(?:conversation|chat|context window|transcript|chat history|conversation history|message history|system prompt|session history)|(?:all|other|every|list of) (?:\w+ ){0,2}?(?:available |other )?tools (?:you|available to you|that you|in your context)|tools? (?:you have )?(?:available to|accessible to) you|previous(?:ly called)? tool (?:calls|results|outputs))",
+        r"\b(?:the |your |a |an |copy of |full |entire |complete |verbatim |current |list of |names of |all |of |contents? of |summary of |dump of )*(?:your (?:\w+ ){0,2}?(?:system (?:prompt|message|instructions?)|chain[- ]of[- ]thought|reasoning|(?:initial|full|own|hidden|complete|internal) instructions|context window|memory|model name|tools?(?: list)?)|(?:entire|full|complete|whole|verbatim) (?:\w+ ){0,2}?(?:conversation|chat|context window|transcript|chat history|conversation history|message history|system prompt|session history)|(?:all|other|every|list of) (?:\w+ ){0,2}?(?:available |other )?tools (?:you|available to you|that you|in your context)|tools? (?:you have )?(?:available to|accessible to) you|previous(?:ly called)? tool (?:calls|results|outputs))",
         None,
     ),
 )

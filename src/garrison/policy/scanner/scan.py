@@ -12,15 +12,22 @@ from typing import Any, Final
 import msgspec
 
 from garrison.policy.scanner import disguises
+from garrison.policy.scanner.allowance import DEFINITION_CHARS_MAX, Allowance
 from garrison.policy.scanner.findings import Finding, Kind, excerpt, rank
+from garrison.policy.scanner.intents import intents
 from garrison.policy.scanner.lookalikes import lookalikes
 from garrison.policy.scanner.normal import normal
-from garrison.policy.scanner.reading import Hit, by_rules, read, speaks_to_model
+from garrison.policy.scanner.reading import Hit, by_rules, read, speaks_to_model, unseen
+from garrison.policy.scanner.signals import FILES
 from garrison.policy.scanner.strings import Placed, strings
 
-JOINED_CHARS_MAX: Final = 20_000
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[_-]+")
 _REFERABLE: Final = re.compile(r"(?=.{6,})[A-Za-z][\w]*_\w+|[a-z]+(?:[A-Z][a-z]+){1,}")
+
+
+_IS_VALUE: Final = re.compile(r"/(?:default|const|enum/\d+|examples?(?:/\d+)?)$")
+_STOLEN: Final = re.compile(rf"^[^ ]*(?:{FILES})[^ ]*$")
+_KEEPER: Final = re.compile(r"ssh|key|cert|tunnel|deploy|env|config|kube|aws|cloud|vault|secret|docker|npm|compose")
 
 
 class Offered(msgspec.Struct, frozen=True):
@@ -57,17 +64,43 @@ def scan(
     """
     name = _name_of(definition)
     placed = list(strings(definition, pointer))
+    allowance = Allowance()
+    read_ones = [one for one in placed if one.role != "data" and allowance.covers(one)]
     directed = any(
-        speaks_to_model(normal(one.text).text) for one in placed if one.role == "text" and len(one.text) > 40
+        speaks_to_model(normal(one.text[:DEFINITION_CHARS_MAX]).text)
+        for one in read_ones
+        if one.role == "text" and len(one.text) > 40
     )
     findings: list[Finding] = []
-    for one in placed:
-        if one.role != "data":
-            findings += [_finding(server, kind, name, one, hit) for hit in _hits(one, directed)]
-    findings += _references(server, kind, name, placed, frozenset(others))
+    for one in allowance.left:
+        findings += [_finding(server, kind, name, one, hit) for hit in unseen(one.text)]
+    for one in read_ones:
+        findings += [_finding(server, kind, name, one, hit) for hit in _hits(one, directed)]
+        findings += [_finding(server, kind, name, one, hit) for hit in _wanted(one, name)]
+    if unread := allowance.left + allowance.cut:
+        spent = Hit("scan.size", "high", "the definition is longer than what the rules read of one", 0, 1)
+        findings.append(_finding(server, kind, name, unread[0], spent))
+    findings += _references(server, kind, name, read_ones, frozenset(others))
     if not any(rank(finding.severity) >= rank("medium") for finding in findings):
-        findings += _split(server, kind, name, placed)
+        findings += _split(server, kind, name, read_ones)
     return findings
+
+
+def _wanted(one: Placed, name: str) -> Iterator[Hit]:
+    """What its sentences want, the most serious of each kind; names of members are read as words."""
+    shown = one.text[:DEFINITION_CHARS_MAX]
+    words = shown if " " in shown else _CAMEL.sub(" ", shown)
+    if words.count(" ") < 2 and one.role != "text":
+        return
+    if _IS_VALUE.search(one.pointer) and _STOLEN.search(shown) and not _KEEPER.search(name.lower()):
+        yield Hit("scan.exfiltration", "high", "a private file is the value of a parameter", 0, len(shown))
+    flat = normal(words)
+    of_parameter = one.role == "key" or "/properties/" in one.pointer
+    found = intents(flat.text, name.lower(), parameter=of_parameter)
+    best = {wanted.intent.code: wanted for wanted in sorted(found, key=lambda wanted: rank(wanted.intent.severity))}
+    for wanted in best.values():
+        span = flat.span(wanted.start, wanted.end) if words == shown else (0, len(one.text))
+        yield Hit(wanted.intent.code, wanted.intent.severity, wanted.intent.why, *span)
 
 
 def scan_text(text: str, server: str = "", name: str = "") -> list[Finding]:
@@ -92,7 +125,7 @@ def scan_fleet(servers: Iterable[Offered]) -> list[Finding]:
 def _hits(one: Placed, directed: bool) -> list[Hit]:
     if one.role in ("key", "name") and len(one.text) <= 200:
         return _named(one.text, directed)
-    return read(one.text, directed=directed)
+    return read(one.text, directed=directed, chars=DEFINITION_CHARS_MAX)
 
 
 def _named(text: str, directed: bool) -> list[Hit]:
@@ -136,7 +169,7 @@ def _split(server: str, kind: Kind, name: str, placed: list[Placed]) -> Iterator
     texts = [one for one in placed if one.role == "text" and " " in one.text]
     if len(texts) < 2:
         return
-    joined = normal(" ".join(one.text for one in texts)[:JOINED_CHARS_MAX])
+    joined = normal(" ".join(one.text for one in texts)[:DEFINITION_CHARS_MAX])
     hits = by_rules(joined)
     strong = [hit for hit in hits if rank(hit.severity) >= rank("high") and hit.code in _ACROSS]
     if not hits and disguises.broken_up(joined.text):

@@ -55,11 +55,11 @@ SIGNS: Final[tuple[tuple[float, re.Pattern[str]], ...]] = tuple(
 )  # fmt: skip
 
 
-def suspicion(text: str) -> tuple[float, int, int]:
-    """How many of the signs a normalised text has, by weight; and where they begin and end."""
+def suspicion(text: str, begin: int = 0, stop: int = 1_000_000) -> tuple[float, int, int]:
+    """How many of the signs a normalised text has, by weight; and where they begin and end; within a stretch."""
     total, start, end = 0.0, len(text), 0
     for weight, pattern in SIGNS:
-        found = pattern.search(text)
+        found = pattern.search(text, begin, stop)
         if found is not None:
             total += weight
             start, end = min(start, found.start()), max(end, found.end())

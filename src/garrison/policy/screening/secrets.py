@@ -45,7 +45,7 @@ _W = r"[A-Za-z0-9_-]"
 _A = r"[A-Za-z0-9]"
 _H = r"[0-9a-fA-F]"
 _B = r"[A-Za-z0-9+/]"
-_SEP = r"""(?:["'\\\]]{0,3}\s{0,3}(?:=>|:=|=|:|\bis\b|,\s*value\s*:)\s{0,3}["'\\]{0,3}|\s{1,2}["'])"""
+_SEP = r"""(?:["'\\\]]{0,3}\s{0,3}(?:=>|:=|=|:|\||>|\bis\b|,\s*value\s*:)\s{0,3}["'\\]{0,3}|\s{1,2}["'])"""
 _KEYED = (
     r"(?:(?:(?<![A-Za-z0-9_-])|(?-i:(?<=[a-z])(?=[A-Z]))(?<!next)(?<!page)(?<!tion)(?<!sync)(?<!sor)(?<!public)(?<!mary))(?!(?:next|page|continuation|sync|cursor|upload|delta|pagination|resume|skip|public|publishable|primary|foreign|sort|partition|cache|idempotency|csrf_?|xsrf|max|min|num|total|prompt|completion|input|output)[_-]?\w*?(?:token|key))"
     r"(?:[A-Za-z0-9]{1,24}[_ -]){0,4}(?:api[_ -]?key|api[_ -]?token|access[_ -]?token|auth[_ -]?token|refresh[_ -]?token|session[_ -]?token|id[_ -]?token|bearer[_ -]?token|secret[_ -]?(?:access[_ -]?)?key|access[_ -]?key|private[_ -]?key"
@@ -93,7 +93,7 @@ SECRETS: Final = (
     _token("snyk-token", r"snyk_(?:uat|sat)\.[a-z0-9]{8}\.", rf"(?:{_W}|\.){{40,}}"),
     # ── clouds ──
     Kind("aws-access-key-id", r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}", re.compile(rf"{_LEFT}(?P<s>(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{{16}}){_RIGHT}"), lambda text: is_random(text[4:])),
-    _whole("aws-secret-key", r"(?i)key[\"'\\\]]{0,5} {0,3}(?:=>|:=|=|:)[ \"'\\]{0,6}[A-Za-z0-9/+]{40}", rf"(?i:aws|secret_?access_?key|SecretAccessKey)[\w ./-]{{0,24}}{_SEP}(?P<s>[A-Za-z0-9/+]{{40}})(?![A-Za-z0-9/+=])"),
+    _whole("aws-secret-key", r"(?i)key[\"'\\\]]{0,5} {0,3}(?:=>|:=|=|:|\||>)[ \"'\\]{0,6}[A-Za-z0-9/+]{40}", rf"(?i:aws|secret_?access_?key|SecretAccessKey)[\w ./-]{{0,24}}{_SEP}(?P<s>[A-Za-z0-9/+]{{40}})(?![A-Za-z0-9/+=])"),
     _whole("aws-session-token", r"(?i)session_?token.{0,12}[A-Za-z0-9/+]{60}", rf"(?i:aws_?session_?token|SessionToken){_SEP}(?P<s>[A-Za-z0-9/+=]{{80,}})"),
     _token("aws-bedrock-key", "ABSK", rf"{_B}{{100,270}}={{0,2}}"),
     _token("aws-mws-token", r"amzn\.mws\.", rf"{_H}{{8}}-{_H}{{4}}-{_H}{{4}}-{_H}{{4}}-{_H}{{12}}"),
@@ -223,8 +223,8 @@ SECRETS: Final = (
     _whole("connection-password", r"(?i)(?:password|pwd)\s?=\s?[^;\s]{4}", r"(?i)(?:server|data source|host|uid|user id|username|user)\s?=[^;\"'\n]{1,120};(?:[^\n\"']{0,200};)?\s?(?:password|pwd)\s?=\s?(?P<s>[^;\s\"']{4,})", is_userinfo),
     _whole("authorization-header", r"(?i)(?:bearer|basic|token) [A-Za-z0-9+/=._~-]{16}", r"(?i:authorization[\"'\\]{0,3}\s?[:=]\s?[\"'\\]{0,3}(?:bearer|token|basic|apikey|bot)\s+|\bbearer\s+)(?P<s>[A-Za-z0-9+/=._~-]{16,})", lambda text: is_keyed_value(text) or (is_random(text) and len(text) > 24)),
     _whole("curl-credentials", r"curl ", r"\bcurl\b[^\n]{0,300}?\s(?:-u|--user)[ =]?[\"']?[\w.@-]{1,60}:(?P<s>[^\s\"':]{4,80})", is_userinfo),
-    _whole("vendor-key", r"(?i)(?:key|token|secret|password|pat|auth|login|dsn)[\"'\\\]]{0,5} {0,3}(?:=>|:=|=|:)[ \"'\\]{0,6}[A-Za-z0-9_/+=.-]{15}", rf"(?i)(?:{_VENDORS})[\w .-]{{0,24}}(?:key|token|secret|password|pat|auth|login|dsn){_SEP}(?P<s>[A-Za-z0-9_/+=.-]{{15,200}})(?![\w/+=])", lambda text: is_keyed_value(text) or (bool(re.fullmatch(rf"{_H}{{8}}-(?:{_H}{{4}}-){{3}}{_H}{{12}}", text)) and is_random(text.replace("-", "")))),
-    _whole("assigned-secret", r"(?i)(?:key|token|secret|apikey|credential)s?[\"'\\\]]{0,5} {0,3}(?:=>|:=|=|:)[ \"'\\]{0,6}[A-Za-z0-9_/+=.~-]{12}", rf"(?i){_KEYED}{_SEP}(?P<s>[A-Za-z0-9_/+=.~!@#$%^&*-]{{12,400}})", is_keyed_value),
-    _whole("password", r"(?i)(?:passw(?:or)?d|passphrase|passcode|pwd)[\"'\\\]]{0,5} {0,3}(?:=>|:=|=|:|is)[ \"'\\]{1,6}[^ \"]{6}|(?i)(?:passw(?:or)?d|passphrase|passcode|pwd)[\"'\\]{0,3}[=:][^ \"]{6}", rf"(?i)(?<![A-Za-z])(?:[A-Za-z0-9]{{1,24}}[_ -]){{0,4}}(?:password|passwd|passphrase|passcode|pwd){_SEP}(?P<s>[^\s\"'\\,;<>]{{6,128}})", is_password),
+    _whole("vendor-key", r"(?i)(?:key|token|secret|password|pat|auth|login|dsn)[\"'\\\]]{0,5} {0,3}(?:=>|:=|=|:|\||>)[ \"'\\]{0,6}[A-Za-z0-9_/+=.-]{15}", rf"(?i)(?:{_VENDORS})[\w .-]{{0,24}}(?:key|token|secret|password|pat|auth|login|dsn){_SEP}(?P<s>[A-Za-z0-9_/+=.-]{{15,200}})(?![\w/+=])", lambda text: is_keyed_value(text) or (bool(re.fullmatch(rf"{_H}{{8}}-(?:{_H}{{4}}-){{3}}{_H}{{12}}", text)) and is_random(text.replace("-", "")))),
+    _whole("assigned-secret", r"(?i)(?:key|token|secret|apikey|credential)s?[\"'\\\]]{0,5} {0,3}(?:=>|:=|=|:|\||>)[ \"'\\]{0,6}[A-Za-z0-9_/+=.~-]{12}", rf"(?i){_KEYED}{_SEP}(?P<s>[A-Za-z0-9_/+=.~!@#$%^&*-]{{12,400}})", is_keyed_value),
+    _whole("password", r"(?i)(?:passw(?:or)?d|passphrase|passcode|pwd|_pass)[\"'\\\]]{0,5} {0,3}(?:=>|:=|=|:|\||>|is)[ \"'\\]{1,6}[^ \"]{6}|(?i)(?:passw(?:or)?d|passphrase|passcode|pwd|_pass)[\"'\\]{0,3}[=:][^ \"]{6}", rf"(?i)(?<![A-Za-z])(?:[A-Za-z0-9]{{1,24}}[_ -]){{0,4}}(?:(?:pg|my|db|redis|ssh)?(?:password|passwd|passphrase|passcode|pwd)|(?<=_)pass){_SEP}(?P<s>[^\s\"'\\,;<>]{{6,128}})", is_password),
 )  # fmt: skip
 """Issuers first: what several kinds can claim belongs to the first."""
