@@ -19,6 +19,8 @@ from garrison.identity.oauth.challenges import scopes_of
 from garrison.identity.oauth.places import Places
 from garrison.identity.oauth.tokens import EARLY_S, EARLY_SHARE, LIFE_S, TOKEN_CHARS_MAX, Client, Token
 from garrison.kernel.errors import Denied, Invalid, Unavailable
+from garrison.protocol.fetching import BODY_BYTES_MAX
+from garrison.protocol.wellformed import NotStrict, read_object
 
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105  names a kind, holds no secret
@@ -124,7 +126,6 @@ def _identified(client: Client, form: Mapping[str, str]) -> tuple[dict[str, str]
 
 def _answered(response: httpx2.Response) -> dict[str, Any]:
     try:
-        found = msgspec.json.decode(response.content, type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return read_object(response.content, BODY_BYTES_MAX)
+    except NotStrict:
         return {}
-    return found

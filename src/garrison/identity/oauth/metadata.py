@@ -6,13 +6,15 @@ RFC 9728 for a protected resource, RFC 8414 and OpenID Connect Discovery for an 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from garrison.kernel.errors import Denied, Invalid, Unsupported
 from garrison.protocol.addresses import is_inside_name, kind_of, literal
+from garrison.protocol.fetching import BODY_BYTES_MAX
 from garrison.protocol.transports.origin import Origin, parse_found_url
+from garrison.protocol.wellformed import NotStrict, read_object
 
 _M = TypeVar("_M", bound=msgspec.Struct)
 
@@ -116,10 +118,10 @@ def _is_this_machine(host: str) -> bool:
 
 def _read(content: bytes, wanted: type[_M], what: str) -> _M:
     try:
-        found = msgspec.json.decode(content, type=dict[str, Any])
+        found = read_object(content, BODY_BYTES_MAX)
         fields = {name: found[name] for name in wanted.__struct_fields__ if found.get(name) is not None}
         return msgspec.convert(fields, type=wanted)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except (NotStrict, msgspec.ValidationError):
         raise Invalid(
             "auth.bad_metadata", f"the metadata of the {what} cannot be read", "see its documentation"
         ) from None

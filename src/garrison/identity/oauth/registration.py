@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import msgspec
-
 from garrison.catalog.credentials import AuthSpec
 from garrison.identity.oauth.credentials import configured_client
 from garrison.identity.oauth.metadata import IssuerMetadata
 from garrison.identity.oauth.places import Places
 from garrison.identity.oauth.tokens import Client, TokenStore
 from garrison.kernel.errors import Denied, Unsupported
+from garrison.protocol.fetching import BODY_BYTES_MAX
+from garrison.protocol.wellformed import NotStrict, read_object
 
 CALLBACK = "/oauth/callback"
 DOCUMENT = "/oauth/client.json"
@@ -55,8 +55,8 @@ async def _registered(places: Places, issuer: IssuerMetadata, base: str) -> Clie
         )
     response = await places.post_json(issuer.registration_endpoint, client_document(base))
     try:
-        found = msgspec.json.decode(response.content, type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        found = read_object(response.content, BODY_BYTES_MAX)
+    except NotStrict:
         found = {}
     client_id, secret = found.get("client_id"), found.get("client_secret")
     if response.status_code not in (200, 201) or not isinstance(client_id, str) or not client_id:
