@@ -9,6 +9,7 @@ from garrison.kernel.errors import Invalid, Unavailable, Unsupported
 from garrison.protection.ledger import Ledger, LedgerSettings
 from garrison.protection.place import Place
 from garrison.protection.store import POSTGRES, open_store
+from garrison.protection.verifying import verify_log
 
 CANARY = "Canary-91ab77"
 
@@ -47,3 +48,8 @@ def test_files_beside_the_database_belong_to_one_database_whatever_its_password(
     assert one.beside not in others
     assert len(others) == 3
     assert {one.key.parent, one.checkpoint.parent} == {path.parent}
+
+
+def test_a_database_that_is_away_is_no_proof_that_anything_was_changed(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="cannot be read"):
+        verify_log(Place(tmp_path / "ledger", "postgresql://garrison@127.0.0.1:1/ledger"))

@@ -31,7 +31,8 @@ class Beside:
 
 def verify_log(ledger: Path | Place, kept: Sequence[Checkpoint] = ()) -> Verdict:
     """Walk the whole log. `kept`: checkpoints from elsewhere, that it must still contain; see `checking` for what this
-    can and cannot show. What does not hold is read again: its key may have been rotated under our eyes."""
+    can and cannot show. What does not hold is read again: its key may have been rotated under our eyes.
+    Raises `Unavailable` for a database that cannot be reached."""
     place = place_of(ledger)
     verdict = _read(place, kept)
     return verdict if verdict.ok else _read(place, kept)
@@ -47,6 +48,8 @@ def _read(place: Place, kept: Sequence[Checkpoint]) -> Verdict:
     except NotFound:
         return _of_nothing(place, kept)
     except Unavailable as error:
+        if place.url:  # a database that is away has shown nothing that does not hold
+            raise
         return Verdict(False, 0, 1, error.message)
 
 
