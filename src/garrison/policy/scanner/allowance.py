@@ -7,7 +7,7 @@ from typing import Final
 from garrison.policy.scanner.strings import Placed
 
 DEFINITION_CHARS_MAX: Final = 12_000
-OF_A_STRING: Final = 40
+OF_A_STRING: Final = 60
 """What looking at a string costs at all, in characters."""
 
 
