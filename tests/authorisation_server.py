@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,25 +18,20 @@ SCRIPT = Path(__file__).parent / "npm" / "authorisation_server.mjs"
 ROBOT = ("robot", "robot-secret")
 
 
-@asynccontextmanager
-async def authorisation_server(**told: Any) -> AsyncIterator[str]:
+@contextmanager
+def authorisation_server(**told: Any) -> Iterator[str]:
     """Gives its issuer. `port`: where to listen; `resources`: what their URLs begin with; `scopes`: of all of them."""
     path = os.pathsep.join((*launcher_folders(), os.environ["PATH"]))
-    process = await asyncio.create_subprocess_exec(
-        "node",
-        str(SCRIPT),
-        json.dumps(told),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        env={**os.environ, "PATH": path},
-    )
-    assert process.stdout is not None
-    try:
-        yield (await process.stdout.readline()).decode().strip()
-    finally:
-        if process.returncode is None:
+    argv = ("node", str(SCRIPT), json.dumps(told))
+    environment = {**os.environ, "PATH": path}
+    with subprocess.Popen(
+        argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip()
+        finally:
             process.kill()
-        await process.communicate()
 
 
 async def robot_token(issuer: str, resource: str, scope: str = "") -> str:
