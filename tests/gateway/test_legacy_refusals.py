@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -62,8 +63,9 @@ async def test_a_passing_failure_is_no_verdict_and_is_served_over_the_bridge_mea
             assert (upstream.refuses_legacy, server.asked) == (True, 1)
             if passes:
                 await until(lambda: not upstream.refuses_legacy, 20)
-                assert not (await client.call_tool("one__echo", {"text": "x"})).is_error
-                assert server.asked == 2
+                async with asyncio.timeout(20):
+                    while server.asked < 2:  # what was decided of calls alike may hold for half a second more
+                        assert not (await client.call_tool("one__echo", {"text": "x"})).is_error
 
 
 @pytest.mark.parametrize(
