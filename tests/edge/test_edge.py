@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from garrison.surfaces.edge.guard import Guard, hostname, is_loopback
-from garrison.surfaces.edge.protocol import read_head
+from garrison.surfaces.edge.reading import read_head
 from raw_http import HOST, JSON, PING, auth, exchange, length, post
 from running_fleet import StartFleet
 

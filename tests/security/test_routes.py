@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from brought_up import Up, brought_up, fixture_server
 from garrison.surfaces.api.app import make_app
-from garrison.surfaces.edge.protocol import is_mcp_path
+from garrison.surfaces.edge.reading import is_mcp_path
 from runtimes.small_fleet import alive
 
 pytestmark = pytest.mark.slow

@@ -13,7 +13,7 @@ from garrison.kernel.errors import Invalid, NotFound
 from garrison.kernel.home import Home
 from garrison.protection.entries import Entry, encode
 from garrison.protection.ledger import writing_once
-from garrison.surfaces.access import principal_id
+from garrison.surfaces.whose import principal_id
 from garrison.telemetry.redaction import redactor
 
 

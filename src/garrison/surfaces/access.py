@@ -135,23 +135,6 @@ def principal(home: Home, named: str, roles: Sequence[str], groups: Sequence[str
     return found
 
 
-def principal_id(home: Home, named: str) -> str:
-    """The ledger's name of a principal; `key:NAME` stands for that of a key, live or not. `NotFound`, `Invalid`."""
-    if not named.startswith("key:"):
-        return named
-    name = named.removeprefix("key:")
-    with closing(KeyStore(home.keys)) as store:
-        found = list(dict.fromkeys(one.principal for one in store.list() if one.name == name))
-    if not found:
-        raise NotFound(
-            "principal.unknown", f"no key was ever called {name[:100]!r}", "`garrison keys list` shows them all"
-        )
-    if len(found) > 1:
-        message = f"several principals had a key called {name[:100]!r}, one after the other"
-        raise Invalid("principal.ambiguous", message, f"say which: {', '.join(found[:20])}")
-    return found[0]
-
-
 def moment_ns(text: str) -> int | None:
     """RFC 3339, or a date with a time, which is UTC then. Raises `Invalid`."""
     if not text:

@@ -35,7 +35,7 @@ from garrison.runtimes.guardianship import Charge, GuardianWatch
 from garrison.surfaces import budgets
 from garrison.surfaces.api.app import make_app, row_not_found
 from garrison.surfaces.desired import Desired, lock_of, read_desired
-from garrison.surfaces.edge.protocol import is_mcp_path
+from garrison.surfaces.edge.reading import is_mcp_path
 from garrison.surfaces.fleet_metrics import add_fleet_metrics
 from garrison.surfaces.launch import fleet_id, node_argv
 from garrison.surfaces.ledger_place import place_in

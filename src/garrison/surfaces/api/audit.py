@@ -14,11 +14,11 @@ from garrison.kernel.clock import SystemClock
 from garrison.kernel.errors import Invalid
 from garrison.protection.place import Place
 from garrison.protection.search import LIMIT_MAX, search
-from garrison.surfaces.access import principal_id
 from garrison.surfaces.former_state import state_at
 from garrison.surfaces.ledger_place import place_in
 from garrison.surfaces.ledger_questions import query_of, row_of
 from garrison.surfaces.moments import moment_ns
+from garrison.surfaces.whose import principal_id
 from garrison.surfaces.wiring.fleet import Fleet
 
 WORDS: Final = frozenset({"kind", "call", "principal", "method", "server", "tool", "outcome", "since", "until"})

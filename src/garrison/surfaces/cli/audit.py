@@ -14,13 +14,13 @@ from garrison.protection.entries import Recorded
 from garrison.protection.reader import Filter
 from garrison.protection.reader import show as show_entries
 from garrison.protection.reader import tail as tail_entries
-from garrison.surfaces.access import principal_id
 from garrison.surfaces.cli import audit_keeping, audit_proofs
 from garrison.surfaces.cli.audit_bodies import bodies_of
 from garrison.surfaces.cli.audit_export import export
 from garrison.surfaces.cli.audit_search import search
 from garrison.surfaces.cli.options import EnvOption, HomeOption, OutputOption, home_of
 from garrison.surfaces.cli.output import Form, say, show
+from garrison.surfaces.whose import principal_id
 from garrison.telemetry.printable import in_json, one_line
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)

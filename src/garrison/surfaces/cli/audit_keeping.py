@@ -12,13 +12,13 @@ from garrison.kernel.errors import Invalid, NotFound
 from garrison.kernel.ids import RandomIds
 from garrison.protection.pruning import add_hold, holds, plan, prune, release_hold
 from garrison.protection.retention import Hold, horizon
-from garrison.surfaces.access import principal_id
 from garrison.surfaces.cli.audit_proofs import ledger_of
 from garrison.surfaces.cli.on_the_record import record_change
 from garrison.surfaces.cli.options import EnvOption, HomeOption, OutputOption, YesOption, confirm, home_of
 from garrison.surfaces.cli.output import Form, say, show
 from garrison.surfaces.desired import read_desired
 from garrison.surfaces.moments import moment_ns
+from garrison.surfaces.whose import principal_id
 from garrison.surfaces.wiring.auditing import body_store
 
 hold_app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)

@@ -8,11 +8,11 @@ import typer
 
 from garrison.protection.search import LIMIT_MAX
 from garrison.protection.search import search as search_ledger
-from garrison.surfaces.access import principal_id
 from garrison.surfaces.cli.audit_proofs import ledger_of
 from garrison.surfaces.cli.options import EnvOption, HomeOption, OutputOption, home_of
 from garrison.surfaces.cli.output import Form, show, tell
 from garrison.surfaces.ledger_questions import query_of, row_of
+from garrison.surfaces.whose import principal_id
 
 COLUMNS = ("seq", "time", "kind", "principal", "action", "server", "target", "outcome", "duration_us")
 SinceOption = Annotated[

@@ -7,8 +7,7 @@ pipelining, shutdown. The strict guard stands in front of both.
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -23,6 +22,7 @@ from garrison.surfaces.edge.guard import Guard, Refusal
 from garrison.surfaces.edge.idle import IdleConnections
 from garrison.surfaces.edge.known_heads import KnownHeads
 from garrison.surfaces.edge.peers import Peer, Witness
+from garrison.surfaces.edge.reading import is_mcp_path, read_head, refusal_response, without_upgrade
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
@@ -38,15 +38,6 @@ LINGER_S = 2.0
 client never sees the answer."""
 STALLED_S = 30.0
 """A client that takes nothing of what waits for it for so long is cut off."""
-
-_UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*(?=\r\n)", re.IGNORECASE)
-
-
-def is_mcp_path(path: bytes) -> bool:
-    """`/mcp`, `/servers/NAME/mcp`, `/profiles/NAME/mcp`, and with `/sse` and `/sse/TOKEN` for the older transport."""
-    if path.startswith((b"/servers/", b"/profiles/")):
-        return path.endswith((b"/mcp", b"/sse")) or b"/sse/" in path
-    return path in (b"/mcp", b"/sse") or path.startswith(b"/sse/")
 
 
 class EdgeProtocol(HttpToolsProtocol):
@@ -376,32 +367,3 @@ def protocol_class(
         "witness": witness,
     }
     return type("BoundEdgeProtocol", (EdgeProtocol,), bound)
-
-
-def without_upgrade(data: bytes) -> bytes:
-    """The first bytes of a request without an offer to change the protocol, which may be ignored (RFC 9110, 7.8).
-
-    The parser would take what follows for the other protocol, and some clients offer HTTP/2 with their first POST.
-    """
-    head, end, body = data.partition(b"\r\n\r\n")
-    return _UPGRADE.sub(b"", head + end[:2]) + end[2:] + body
-
-
-def read_head(verb: str, path: bytes, headers: Sequence[tuple[bytes, bytes]], keep_alive: bool) -> Head:
-    """A head as the gateway wants it; of a repeated header the last copy counts."""
-    found: dict[str, str] = {}
-    repeated = []
-    for name, value in headers:
-        key = name.decode("latin-1")
-        if key in found:
-            repeated.append(key)
-        # White space around a value is no part of it (RFC 9110, 5.5); the parser leaves what trails.
-        found[key] = value.decode("latin-1").strip(" \t")
-    # What follows an answer to HEAD cannot be told from the next answer, so that there is none.
-    return Head(verb, path.decode("latin-1"), found, tuple(repeated), keep_alive and verb != "HEAD")
-
-
-def refusal_response(refusal: Refusal) -> bytes:
-    body = b'{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"' + refusal.message.encode() + b'"}}'
-    head = f"HTTP/1.1 {refusal.status} Refused\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
-    return f"{head}connection: close\r\n\r\n".encode() + body
