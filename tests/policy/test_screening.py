@@ -177,3 +177,14 @@ def test_whatever_goes_on_is_json_and_says_the_same_in_pieces_as_whole(
     out, _ = passed(whole, sizes)
     assert len(json.loads(out)["content"]) == len(value["content"])
     assert b"ghp_aB3d" not in out + verdict.json
+
+
+def test_what_the_protocol_tells_calls_and_pages_apart_by_is_left_alone() -> None:
+    secret = made("npm_<a36>")
+    for member in ("progressToken", "requestId", "cursor"):
+        params = {member: secret, "message": secret}
+        message = json.dumps({"jsonrpc": "2.0", "method": "notifications/progress", "params": params}).encode()
+        verdict = screener().screen(message)
+        found = json.loads(verdict.json)["params"]
+        assert (found[member], secret in found["message"]) == (secret, False)
+    assert screener().screen(json.dumps({"nextCursor": secret}).encode()).findings == ()

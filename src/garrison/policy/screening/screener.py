@@ -5,6 +5,7 @@ Works on the JSON text itself: what is masked is replaced inside of its string, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -21,6 +22,10 @@ from garrison.policy.screening.prefilter import Hit, Prefilter
 FINDINGS_MAX: Final = 20
 """So many are told of one result; all are masked."""
 REPEATED_CHARS_MIN: Final = 8
+_PROTOCOL_S: Final = re.compile(
+    r"/id|/method|/(?:params/)?(?:_meta/)?(?:progressToken|requestId|requestState|nextCursor|cursor|taskId|elicitationId)"
+)
+"""What client and server tell calls and pages apart by, and nobody reads: another text there would be another call."""
 _STRIPPED: Final = frozenset({"ansi", "hidden_unicode"})
 
 
@@ -84,6 +89,8 @@ class Screener:
                 continue
             action, code = self._actions[one.category], f"screen.{one.category}.{one.kind}"
             where = pointer_at(flat.raw, place[0]) if offset is None else f"@{offset + place[0]}"
+            if _PROTOCOL_S.fullmatch(where):
+                continue
             if len(findings) < FINDINGS_MAX:
                 findings.append(Screened(code, where, action))
             if action == "block":
