@@ -137,6 +137,9 @@ class _Control:
         await self.fleet.supervisor.restart(name)
         await self.fleet.directory.settled()
 
+    async def limits_of_others(self, principal: str) -> list[list[dict[str, Any]]]:
+        return []
+
     async def withdraw(self, server: str, principal: str) -> None:
         """There are no other workers."""
 

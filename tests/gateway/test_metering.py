@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from garrison.catalog.limits import AmountsSpec, LimitSpec
 from garrison.gateway import metering as metering_module
 from garrison.gateway.meter_news import MeterNews
-from garrison.gateway.meter_rows import rows_of
+from garrison.gateway.meter_rows import rows_of, together
 from garrison.gateway.metering import Concern, Metering
 from garrison.identity.principals import Principal
 from garrison.kernel.clock import ManualClock
@@ -236,3 +236,17 @@ def test_rows_say_what_is_used_and_what_is_left() -> None:
         "bytes out": ("ada", "1000/day", 40, 960, True),
     }
     assert not math.isinf(rows[0]["left"])
+
+
+def test_rows_of_several_workers_are_one_list() -> None:
+    row = {"limit": "tight", "whose": "ada", "what": "calls", "allowed": "5/min", "resets": ""}
+    one = [{**row, "used": 1.0, "left": 4.0, "refused": 2}]
+    two = [
+        {**row, "used": 5.0, "left": 0.0, "refused": 3},
+        {**row, "whose": "bob", "used": 1.0, "left": 4.0, "refused": 0},
+    ]
+    assert [(found["whose"], found["used"], found["refused"]) for found in together([one, two])] == [
+        ("ada", 5.0, 5),
+        ("bob", 1.0, 0),
+    ]
+    assert together([one]) == one

@@ -19,6 +19,18 @@ def rows_of(meters: Iterable[Meter], now_s: float, wall_ns: int) -> list[Row]:
     return sorted(found, key=lambda row: (row["limit"], row["whose"], row["what"], row["allowed"]))
 
 
+def together(answers: Iterable[Iterable[Row]]) -> list[Row]:
+    """Rows of several workers as one list: of what several count, the one that knows of the most; refusals add up."""
+    found: dict[tuple[str, str, str, str], Row] = {}
+    for row in (row for rows in answers for row in rows):
+        key = row["limit"], row["whose"], row["what"], row["allowed"]
+        known = found.get(key, row)
+        most = max(known, row, key=share_used)
+        refused = row["refused"] + (known["refused"] if known is not row else 0)
+        found[key] = {**most, "refused": refused}
+    return [found[key] for key in sorted(found)]
+
+
 def concerns(meter: Meter, principal: str) -> bool:
     """Whether it counts this principal, by its id or name, or everybody."""
     return not meter.principal or principal in (meter.principal, meter.label.partition(" at ")[0])

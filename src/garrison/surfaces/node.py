@@ -244,6 +244,9 @@ class Node:
         await self._workforce.all_do("settle", timeout_s=APPLY_S)
         return [{"step": action.step, "server": action.server, "why": action.reason} for action in actions]
 
+    async def limits_of_others(self, principal: str) -> list[list[dict[str, Any]]]:
+        return list((await self._workforce.all_do("limits", principal, timeout_s=METRICS_S)).values())
+
     async def pins_changed(self) -> None:
         self.fleet.directory.rejudge()
         await self._workforce.all_do("pins", timeout_s=METRICS_S)

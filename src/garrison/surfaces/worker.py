@@ -26,6 +26,7 @@ from garrison.kernel.errors import Defect, GarrisonError
 from garrison.kernel.home import Home
 from garrison.runtimes.instance import State
 from garrison.surfaces import budgets
+from garrison.surfaces.api import limits
 from garrison.surfaces.desired import Desired, lock_of, read_desired
 from garrison.surfaces.fleet_metrics import add_fleet_metrics
 from garrison.surfaces.launch import fleet_id
@@ -121,6 +122,8 @@ class WorkerProcess:
         if order == "withdraw":
             self.fleet.sign_ins.withdraw(*detail)
             return True
+        if order == "limits":
+            return limits.standing(self.fleet, detail)
         if order == "metrics":
             return dump(self.fleet.metrics)
         raise Defect("worker.order", f"there is no order {order}")

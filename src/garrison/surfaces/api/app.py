@@ -39,6 +39,10 @@ class NodeControl(Protocol):
         """Why the node is not ready; empty when it is."""
         ...
 
+    async def limits_of_others(self, principal: str) -> list[list[dict[str, Any]]]:
+        """What further workers know of limits, each for itself."""
+        ...
+
     def health(self) -> list[str]:
         """What does not live, of all that should; empty when all is well."""
         ...
@@ -160,7 +164,7 @@ class _Admin:
         return JSONResponse(self._node.status())
 
     async def limits(self, request: Request) -> Response:
-        return await limits.show(self._node.fleet, request)
+        return await limits.show(self._node.fleet, request, self._node.limits_of_others)
 
     async def limits_report(self, request: Request) -> Response:
         return await limits.used(self._node.fleet, request)

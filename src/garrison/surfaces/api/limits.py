@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, cast, get_args
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from garrison.gateway.meter_rows import concerns, rows_of, share_used
+from garrison.gateway.meter_rows import Row as LimitRow
+from garrison.gateway.meter_rows import concerns, rows_of, share_used, together
 from garrison.kernel.clock import SystemClock
 from garrison.kernel.errors import Invalid
 from garrison.protection.budget_store import By, Row, report
@@ -18,12 +20,17 @@ ROWS_MAX: Final = 10_000
 DAY_S: Final = 86_400
 
 
-async def show(fleet: Fleet, request: Request) -> Response:
-    """`principal`: a name or an id; all without it."""
-    principal = request.query_params.get("principal", "")
+def standing(fleet: Fleet, principal: str) -> list[LimitRow]:
+    """What this process knows. `principal`: a name or an id; empty: all."""
     found = [meter for meter in fleet.metering.meters() if not principal or concerns(meter, principal)]
     clock = SystemClock()
-    rows = rows_of(found[:ROWS_MAX], clock.monotonic_s(), clock.wall_ns())
+    return rows_of(found[:ROWS_MAX], clock.monotonic_s(), clock.wall_ns())
+
+
+async def show(fleet: Fleet, request: Request, of_others: Callable[[str], Awaitable[list[list[LimitRow]]]]) -> Response:
+    """`principal`: a name or an id; all without it. `of_others`: what further workers know."""
+    principal = request.query_params.get("principal", "")
+    rows = together([standing(fleet, principal), *await of_others(principal)])
     state = {"counted_together": fleet.budgets.state or "no", "problem": fleet.budgets.problem}
     return JSONResponse({"limits": rows, **state})
 
