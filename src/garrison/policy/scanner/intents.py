@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from garrison.policy.late import Late
 from garrison.policy.scanner.findings import Severity
 from garrison.policy.scanner.signals import FILES
 
@@ -43,7 +44,7 @@ _PARTS: Final[dict[str, str]] = {
     "asks": r"\bask (?:the )?(?:user|person|customer|them|human)\b[^.]{0,24} for (?:their|the|his|a)\b|\bget it from the user|\bobtain (?:it|them) from the (?:user|person)",
     "plants": r"https?://\S*(?:[?&/=]\w*=?[<{]\w|=data\b)|!\[\w*\]\(https?:|<hex of",
 }  # fmt: skip
-_FIND: Final = {name: re.compile(pattern) for name, pattern in _PARTS.items()}
+_FIND: Final = {name: Late(pattern) for name, pattern in _PARTS.items()}
 _SHIELD: Final = re.compile(
     r"\b(?:never|do not|don't|must not|should not|cannot|can't|may not|does not|aren't|isn't|is not|are not|not be|no|without|ignore|refused?|masks?|masked|redact\w*|hidden|encrypted|scrubbed|cleaned)\b(?! (?:hesitate|need|matter|reason|longer|trace))"
 )

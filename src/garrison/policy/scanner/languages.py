@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
+from garrison.policy.late import Late
 from garrison.policy.scanner.findings import Severity
 from garrison.policy.scanner.normal import normal
 from garrison.policy.scanner.rules import Rule, rule
@@ -116,7 +117,7 @@ def _rules(words: Words) -> tuple[Rule, ...]:
 
 LATIN: Final = frozenset({"es", "pt", "fr", "de", "it", "nl", "pl", "tr", "vi", "id", "sv"})
 BY_LANGUAGE: Final = {name: _rules(words) for name, words in LANGUAGES.items()}
-_HINTS: Final = {name: re.compile("|".join(_even(part) for part in words[:6])) for name, words in LANGUAGES.items()}
+_HINTS: Final = {name: Late("|".join(_even(part) for part in words[:6])) for name, words in LANGUAGES.items()}
 SCRIPTS: Final = (
     (re.compile(r"[\u0400-\u04ff]"), ("ru", "uk")),
     (re.compile(r"[\u4e00-\u9fff]"), ("zh", "ja")),

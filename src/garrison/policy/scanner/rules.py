@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Final
 
+from garrison.policy.late import Late
 from garrison.policy.scanner.findings import Severity
 from garrison.policy.scanner.signals import AI, CONTEXT, ELSEWHERE, FILES, HAND, NOT, READ, SECRETS, TO_PARAMETER, USER
 
@@ -20,13 +20,13 @@ class Rule:
     severity: Severity
     why: str
     stems: tuple[str, ...]
-    pattern: re.Pattern[str]
+    pattern: Late
     bare: Severity | None
 
 
 def rule(code: str, severity: Severity, why: str, stems: str, pattern: str, bare: str | None = "same") -> Rule:
     alone: Severity | None = severity if bare == "same" else bare  # type: ignore[assignment]
-    return Rule(f"scan.{code}", severity, why, tuple(stems.split("|")), re.compile(pattern), alone)
+    return Rule(f"scan.{code}", severity, why, tuple(stems.split("|")), Late(pattern), alone)
 
 
 _INSTRUCTIONS = r"(?:instructions?|directives?|prompts?|guidelines?|commands?|guardrails?|training|programming|safeguards?|messages?|context|orders|conversations?|limitations?|restrictions?|constraints?)"

@@ -6,17 +6,17 @@ Each counts once for a text. What describes a tool has one or two of them; what 
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
+from garrison.policy.late import Late
 from garrison.policy.scanner.signals import ELSEWHERE, FILES, SECRETS, TO_PARAMETER
 
 SUSPECT: Final = 4.0
 CERTAIN: Final = 6.0
 _MODEL = r"(?:assistants?|llms?|language models?|ais?|ai (?:agents?|models?|assistants?)|the (?:model|agent)|chatbots?|claude|chatgpt|copilot)"
 
-SIGNS: Final[tuple[tuple[float, re.Pattern[str]], ...]] = tuple(
-    (weight, re.compile(pattern))
+SIGNS: Final[tuple[tuple[float, Late], ...]] = tuple(
+    (weight, Late(pattern))
     for weight, pattern in (
         # who is spoken to
         (2.0, rf"\b{_MODEL}(?: \w+)? (?:must|should|shall|needs? to|has to|have to|is (?:required|obligated|instructed|expected|authori[sz]ed)|are (?:required|obligated|instructed|expected|authori[sz]ed)|will (?:also|first|always))\b|\bas (?:an|the) ai\b|\byou,? the (?:assistant|model|ai|agent)"),

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from garrison.policy.late import Late
 from garrison.policy.screening.checks import is_github, is_jwt, is_keyed_value, is_password, is_random, is_userinfo
 
 
@@ -22,7 +23,7 @@ class Kind:
 
     name: str
     hint: str
-    shape: re.Pattern[str]
+    shape: Late
     holds: Callable[[str], bool]
 
 
@@ -32,13 +33,11 @@ _RIGHT = r"(?![A-Za-z0-9_])"
 
 def _token(name: str, prefix: str, body: str, holds: Callable[[str], bool] = is_random, least: int = 12) -> Kind:
     """A token with a prefix: judged by what follows it."""
-    return Kind(
-        name, rf"{prefix}[A-Za-z0-9_.+/=-]{{{least}}}", re.compile(rf"{_LEFT}{prefix}(?P<s>{body}){_RIGHT}"), holds
-    )
+    return Kind(name, rf"{prefix}[A-Za-z0-9_.+/=-]{{{least}}}", Late(rf"{_LEFT}{prefix}(?P<s>{body}){_RIGHT}"), holds)
 
 
 def _whole(name: str, hint: str, shape: str, holds: Callable[[str], bool] = is_random, flags: int = 0) -> Kind:
-    return Kind(name, hint, re.compile(shape, flags), holds)
+    return Kind(name, hint, Late(shape, flags), holds)
 
 
 _W = r"[A-Za-z0-9_-]"
@@ -59,7 +58,7 @@ _VENDORS = (
 
 SECRETS: Final = (
     # ── code hosting, packages, pipelines ──
-    Kind("github-token", r"gh[pousr]_[0-9A-Za-z]{16}", re.compile(rf"{_LEFT}(?P<s>gh[pousr]_{_A}{{36,251}}){_RIGHT}"), is_github),
+    Kind("github-token", r"gh[pousr]_[0-9A-Za-z]{16}", Late(rf"{_LEFT}(?P<s>gh[pousr]_{_A}{{36,251}}){_RIGHT}"), is_github),
     _token("github-fine-grained-pat", "github_pat_", r"[0-9A-Za-z]{22}_[0-9A-Za-z]{59}|\w{60,90}"),
     _token("gitlab-token", r"gl(?:pat|dt|cbt|ptt|rt|ft|imt|agent|oas|soat|ffct)-", rf"(?:{_W}|\.){{20,320}}"),
     _token("gitlab-runner-registration", "GR1348941", rf"{_W}{{20}}"),
@@ -92,7 +91,7 @@ SECRETS: Final = (
     _token("scalr-token", r"at-[a-z0-9]{10,20}\.", rf"{_W}{{40,}}"),
     _token("snyk-token", r"snyk_(?:uat|sat)\.[a-z0-9]{8}\.", rf"(?:{_W}|\.){{40,}}"),
     # ── clouds ──
-    Kind("aws-access-key-id", r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}", re.compile(rf"{_LEFT}(?P<s>(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{{16}}){_RIGHT}"), lambda text: is_random(text[4:])),
+    Kind("aws-access-key-id", r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}", Late(rf"{_LEFT}(?P<s>(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{{16}}){_RIGHT}"), lambda text: is_random(text[4:])),
     _whole("aws-secret-key", r"(?i)key[\"'\\\]]{0,5} {0,3}(?:=>|:=|=|:|\||>)[ \"'\\]{0,6}[A-Za-z0-9/+]{40}", rf"(?i:aws|secret_?access_?key|SecretAccessKey)[\w ./-]{{0,24}}{_SEP}(?P<s>[A-Za-z0-9/+]{{40}})(?![A-Za-z0-9/+=])"),
     _whole("aws-session-token", r"(?i)session_?token.{0,12}[A-Za-z0-9/+]{60}", rf"(?i:aws_?session_?token|SessionToken){_SEP}(?P<s>[A-Za-z0-9/+=]{{80,}})"),
     _token("aws-bedrock-key", "ABSK", rf"{_B}{{100,270}}={{0,2}}"),
@@ -214,7 +213,7 @@ SECRETS: Final = (
     _token("authress-key", r"(?:sc|ext|scauth|authress)_[a-z0-9]{5,30}\.[a-z0-9]{4,6}\.acc[_-][a-z0-9-]{10,32}\.", r"[A-Za-z0-9+/_=-]{30,120}"),
     _token("garrison-key", r"gsn_", rf"{_A}{{8}}_{_W}{{43}}"),
     # ── what anybody can make ──
-    Kind("jwt", r"eyJ[A-Za-z0-9_-]{8,}\.eyJ", re.compile(r"(?<![\w-])(?P<s>eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{16,})"), is_jwt),
+    Kind("jwt", r"eyJ[A-Za-z0-9_-]{8,}\.eyJ", Late(r"(?<![\w-])(?P<s>eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{16,})"), is_jwt),
     _whole("private-key", r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY", r"(?P<s>-----BEGIN (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----(?:[A-Za-z0-9+/=\s:,\\.()-]|\\n){64,16000}?(?:-----END (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----|\Z|(?=[^A-Za-z0-9+/=\s:,\\.()-])))", lambda text: not re.search(r"\.\.\.|EXAMPLE|REDACTED", text) and len(set(text[40:400])) > 12),
     _whole("putty-key", r"PuTTY-User-Key-File-", r"(?P<s>PuTTY-User-Key-File-\d.{20,4000}?Private-MAC: [0-9a-f]+)", lambda text: True, re.DOTALL),
     _token("age-secret-key", r"AGE-SECRET-KEY-1", r"[QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L]{58}"),
