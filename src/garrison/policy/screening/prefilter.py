@@ -50,6 +50,7 @@ Hit = tuple[Category, int]
 """A category, and which of its hints."""
 
 _ESCAPE: Final = r"\\[u/]"
+"""What could hide something. Undone, it is left of control characters alone, which are looked for anyway."""
 _LOOK_BEHIND = re.compile(r"\(\?<[!=][^()]*\)")
 _SIZE = jsonschema_rs.RegexOptions(size_limit=64_000_000)
 
@@ -63,8 +64,7 @@ class Prefilter:
             (category, index) for category in HINTS if category in categories for index in range(len(HINTS[category]))
         )
         hints = [HINTS[category][index] for category, index in self._ids]
-        self._any = _finder(hints) if hints else _nothing
-        self._any_or_escape = _finder([_ESCAPE, *hints]) if hints else _nothing
+        self._any = _finder([_ESCAPE, *hints]) if hints else _nothing
         self._each: dict[Hit, Callable[[str], bool]] = {}
 
     def hits(self, json: bytes | Raw) -> list[Hit]:
@@ -74,7 +74,7 @@ class Prefilter:
 
     def is_clean(self, json: bytes | Raw) -> bool:
         """On the way of every result, so it is one function and little more: most hold no escape either."""
-        return not self._any_or_escape(str(json, "utf-8", "replace")) or not self._any(_plain(json))
+        return not self._any(str(json, "utf-8", "replace")) or not self._any(_plain(json))
 
     def _finds(self, hit: Hit, text: str) -> bool:
         find = self._each.get(hit)
