@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from urllib.parse import quote
 
 from garrison.catalog.references import names, resolve
 from garrison.identity.secrets import secrets_of
-from garrison.kernel.errors import Invalid, NotFound
+from garrison.kernel.errors import Invalid
 from garrison.kernel.home import Home
 from garrison.protection.place import Place
-from garrison.surfaces.configuration import Wanted, configure
-from garrison.surfaces.desired import read_desired
-from garrison.surfaces.settings import Settings
 from garrison.telemetry.redaction import redactor
 
 
 def place_in(home: Home, url: str, environment: Mapping[str, str]) -> Place:
     """The place, references filled in and masked from here on. Invalid (`ledger.url`)."""
     return Place(home.ledger, _filled_in(home, url, environment) if url else "")
-
-
-def place_of_fleet(home: Home, env_name: str = "") -> Place:
-    """For commands: as its settings say."""
-    return place_in(home, settings_of_fleet(home, env_name).ledger.url, os.environ)
-
-
-def settings_of_fleet(home: Home, env_name: str = "") -> Settings:
-    """As the fleet was started; where it never was, as the folder's configuration says."""
-    try:
-        return read_desired(home).settings
-    except NotFound:
-        return configure(Wanted(Path.cwd(), env_name=env_name, environment=os.environ)).settings.values
 
 
 def _filled_in(home: Home, url: str, environment: Mapping[str, str]) -> str:

@@ -16,9 +16,9 @@ from garrison.protection.export.receiver import address_of
 from garrison.protection.exporting import Format, Request
 from garrison.protection.proven import lines as proven_lines
 from garrison.surfaces.cli.audit_proofs import ledger_of
+from garrison.surfaces.cli.fleet_settings import settings_of_fleet
 from garrison.surfaces.cli.options import EnvOption, HomeOption, home_of
 from garrison.surfaces.cli.output import say
-from garrison.surfaces.ledger_place import settings_of_fleet
 from garrison.surfaces.policies import outbound
 
 FORMATS: Final[Mapping[str, Format]] = {

@@ -18,9 +18,9 @@ from garrison.protection.notes import Checkpoint, parse
 from garrison.protection.place import Place
 from garrison.protection.verifying import public_key, verify_log
 from garrison.surfaces.cli import exits
+from garrison.surfaces.cli.fleet_settings import place_of_fleet
 from garrison.surfaces.cli.options import EnvOption, HomeOption, OutputOption, YesOption, confirm, home_of
 from garrison.surfaces.cli.output import Form, say, show, tell
-from garrison.surfaces.ledger_place import place_of_fleet
 
 SinceOption = Annotated[
     Path | None,

@@ -11,7 +11,7 @@ from garrison.kernel.home import Home
 from garrison.protection.entries import Entry
 from garrison.protection.ledger import record_once
 from garrison.protection.reasons import with_reason
-from garrison.surfaces.ledger_place import place_of_fleet
+from garrison.surfaces.cli.fleet_settings import place_of_fleet
 
 
 def record_change(home: Home, change: str, target: str, detail: Mapping[str, Any] | None = None) -> None:
